@@ -1,0 +1,205 @@
+//! One child process, and what an earlier run may have left of it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::process::{Child, Command};
+
+const POLL: Duration = Duration::from_millis(20);
+const LOG_LINES: usize = 15;
+/// A killed process is gone as soon as the kernel has taken its memory apart.
+const KILLED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A child whose output goes to `NAME.log` and whose identity is kept in `NAME.pid`.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: &'static str,
+    child: Child,
+    identity: Identity,
+    log: PathBuf,
+}
+
+impl Process {
+    pub(crate) fn spawn(name: &'static str, dir: &Path, command: &mut Command) -> Result<Self> {
+        let log = dir.join(name).with_extension("log");
+        let output =
+            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        command.stdout(output.try_clone()?).stderr(output);
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {name} by setpriv"))?;
+        let identity = child
+            .id()
+            .and_then(Identity::of)
+            .with_context(|| format!("{name} ended at once"))?;
+        std::fs::write(pid_file(name, dir), identity.to_string())?;
+        Ok(Self {
+            name,
+            child,
+            identity,
+            log,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.identity.pid
+    }
+
+    /// Returns when `ready` says so. An early exit or too long a wait is an error with the end of the log.
+    pub(crate) async fn until(
+        &mut self,
+        patience: Duration,
+        ready: impl Fn() -> bool + Send,
+    ) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        while !ready() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "{} ended at its start ({status}):\n{}",
+                    self.name,
+                    self.log_tail()
+                );
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{} is not ready after {patience:?}:\n{}",
+                self.name,
+                self.log_tail()
+            );
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        tokio::time::timeout(KILLED_WITHIN, self.child.kill())
+            .await
+            .with_context(|| format!("{} does not die", self.name))?
+            .with_context(|| format!("cannot kill {}", self.name))
+    }
+
+    /// Asks by `signal`; kills when `patience` is over.
+    pub(crate) async fn stop(&mut self, signal: Signal, patience: Duration) -> Result<()> {
+        self.identity.send(signal)?;
+        if let Ok(status) = tokio::time::timeout(patience, self.child.wait()).await {
+            status.with_context(|| format!("cannot wait for {}", self.name))?;
+            return Ok(());
+        }
+        tracing::warn!(
+            server = self.name,
+            ?patience,
+            "did not stop in time and is killed"
+        );
+        self.kill().await
+    }
+
+    fn log_tail(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+}
+
+/// Ends what an earlier run left of `name`. The parent-death signal has normally done it, or is about to.
+pub(crate) async fn end_leftover(
+    name: &'static str,
+    dir: &Path,
+    signal: Signal,
+    patience: Duration,
+) -> Result<()> {
+    let Some(leftover) = Identity::read(&pid_file(name, dir)).filter(Identity::is_alive) else {
+        return Ok(());
+    };
+    tracing::info!(
+        server = name,
+        pid = leftover.pid,
+        "ending what an earlier run left"
+    );
+    leftover.send(signal)?;
+    if !leftover.gone_within(patience).await {
+        leftover.send(Signal::KILL)?;
+        ensure!(
+            leftover.gone_within(KILLED_WITHIN).await,
+            "{name} of an earlier run (pid {}) stays",
+            leftover.pid
+        );
+    }
+    Ok(())
+}
+
+fn pid_file(name: &str, dir: &Path) -> PathBuf {
+    dir.join(name).with_extension("pid")
+}
+
+/// Names one process: a pid alone may have been given to another one since.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Identity {
+    pid: u32,
+    /// In clock ticks since boot: field 22 of proc(5) `stat`.
+    started: u64,
+}
+
+impl Identity {
+    /// `None` if there is no such process, or only its zombie.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, field 2, is in brackets and may hold anything.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let state = *fields.first()?;
+        let started = fields.get(19)?.parse().ok()?;
+        (state != "Z" && state != "X").then_some(Self { pid, started })
+    }
+
+    fn read(file: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(file).ok()?;
+        let (pid, started) = text.trim().split_once(' ')?;
+        Some(Self {
+            pid: pid.parse().ok()?,
+            started: started.parse().ok()?,
+        })
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        Self::of(self.pid).as_ref() == Some(self)
+    }
+
+    /// A process that is gone already has nothing to be told.
+    pub(crate) fn send(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("not a process id")?;
+        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(handle) => handle,
+            Err(rustix::io::Errno::SRCH) => return Ok(()),
+            Err(error) => return Err(error).context("cannot open a process"),
+        };
+        // Checked after the handle is open: from here on the pid cannot be reused under our hands.
+        if self.is_alive() {
+            pidfd_send_signal(&handle, signal).context("cannot signal a process")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn gone_within(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while self.is_alive() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        true
+    }
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.pid, self.started)
+    }
+}
