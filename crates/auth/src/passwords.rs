@@ -171,3 +171,112 @@ fn is_current(hash: &PasswordHash) -> bool {
     let algorithm = Algorithm::Argon2id.ident();
     same_params && hash.algorithm == algorithm && hash.version == Some(Version::V0x13.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::Pin, task::Poll};
+
+    use super::*;
+
+    fn hash_with(params: Params, password: &str) -> String {
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon2
+            .hash_password(password.as_bytes())
+            .unwrap()
+            .to_string()
+    }
+
+    #[tokio::test]
+    async fn a_password_is_right_for_its_own_hash_only() {
+        let hasher = Hasher::new();
+        let hash = hasher.hash("sesame".into()).await.unwrap();
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
+        let verdict = hasher.verify("sesame".into(), Some(hash.clone())).await;
+        assert_eq!(verdict, Ok(Verdict::Right));
+        let verdict = hasher.verify("Sesame".into(), Some(hash.clone())).await;
+        assert_eq!(verdict, Ok(Verdict::Wrong));
+        assert_ne!(
+            hasher.hash("sesame".into()).await.unwrap(),
+            hash,
+            "each hash has its own salt"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_other_parameters_is_right_but_stale() {
+        let stale = hash_with(Params::new(8192, 3, 1, None).unwrap(), "sesame");
+        let verdict = Hasher::new().verify("sesame".into(), Some(stale)).await;
+        assert_eq!(verdict, Ok(Verdict::RightButStale));
+    }
+
+    #[tokio::test]
+    async fn without_a_user_every_password_is_wrong() {
+        let hasher = Hasher::new();
+        for password in ["", "sesame", &"x".repeat(500)] {
+            assert_eq!(
+                hasher.verify(password.into(), None).await,
+                Ok(Verdict::Wrong)
+            );
+        }
+    }
+
+    #[test]
+    fn the_dummy_costs_what_a_real_hash_costs() {
+        assert!(is_current(&PasswordHash::new(DUMMY).unwrap()));
+        let real = PasswordHash::new(&hash("x")).unwrap();
+        let dummy = PasswordHash::new(DUMMY).unwrap();
+        assert_eq!(dummy.hash.unwrap().len(), real.hash.unwrap().len());
+    }
+
+    #[tokio::test]
+    async fn a_password_over_the_limit_is_wrong_even_if_its_beginning_is_right() {
+        let hasher = Hasher::new();
+        let longest = "x".repeat(MAX_PASSWORD_BYTES);
+        let hash = hasher.hash(longest.clone()).await.unwrap();
+        let verdict = hasher.verify(longest.clone(), Some(hash.clone())).await;
+        assert_eq!(verdict, Ok(Verdict::Right));
+        let verdict = hasher.verify(longest.clone() + "x", Some(hash)).await;
+        assert_eq!(verdict, Ok(Verdict::Wrong));
+        assert_eq!(hasher.hash(longest + "x").await, Err(NotHashed::TooLong));
+    }
+
+    #[tokio::test]
+    async fn a_stored_hash_that_is_none_is_wrong() {
+        let verdict = Hasher::new()
+            .verify("sesame".into(), Some("sesame".into()))
+            .await;
+        assert_eq!(verdict, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn beyond_the_bound_the_answer_is_busy_at_once() {
+        let hasher = Hasher::bounded(1, 1);
+        // Nothing is awaited in between, so that neither of the first two can be done.
+        let mut first = Box::pin(hasher.verify("a".into(), None));
+        let mut second = Box::pin(hasher.verify("b".into(), None));
+        assert!(begun(first.as_mut()).await && begun(second.as_mut()).await);
+        assert_eq!(hasher.verify("c".into(), None).await, Err(Busy));
+        assert_eq!(
+            (first.await, second.await),
+            (Ok(Verdict::Wrong), Ok(Verdict::Wrong))
+        );
+        assert_eq!(hasher.verify("c".into(), None).await, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_gives_up_makes_no_room_before_its_hash_is_done() {
+        let hasher = Hasher::bounded(1, 0);
+        let mut abandoned = Box::pin(hasher.verify("a".into(), None));
+        assert!(begun(abandoned.as_mut()).await);
+        drop(abandoned);
+        assert_eq!(hasher.verify("b".into(), None).await, Err(Busy));
+    }
+
+    /// Polls once; what hashes has begun then.
+    async fn begun<F: Future>(mut work: Pin<&mut F>) -> bool {
+        poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_pending())).await
+    }
+}

@@ -60,6 +60,11 @@ impl Objects {
         let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key.to_string()).upload_id(upload);
         match request.send().await.map_err(classify) {
             Err(Error::Refused { code, .. }) if code == "NoSuchUpload" || code == "status 404" => Ok(()),
+            // What s3s-fs says of an upload that is gone; elsewhere it is a permission that the operator should grant.
+            Err(Error::Refused { code, .. }) if code == "AccessDenied" => {
+                tracing::warn!(%key, "the object store denied aborting an upload; its parts may remain");
+                Ok(())
+            }
             aborted => aborted.map(drop),
         }
     }
