@@ -20,8 +20,8 @@ setup: ## Install what is missing (apt, as root) or say what to install
 run: setup ## Start everything on this machine [PORT=8080 DATA_DIR=./data ADMIN_EMAIL=... ADMIN_PASSWORD=...]
 	@exec cargo run --package video-converter -- run
 
-test: $(CARGO_LAMBDA) ## Run all tests, against real servers started for the run
-	@cargo build --workspace --all-targets
+test: setup $(CARGO_LAMBDA) ## Run all tests, against real servers started for the run
+	@cargo build --workspace --bins --tests
 	@cargo run --quiet --package testkit --bin with-stack -- cargo test --workspace
 
 check: fmt-check clippy deny ## Check format, lints, licences and dependencies

@@ -1,7 +1,7 @@
 //! `video-converter run`: the four functions in one process, on a private PostgreSQL, RabbitMQ and S3.
 
 use std::{
-    fs, io::Write, os::unix::fs::OpenOptionsExt, path::{Path, PathBuf}, thread::available_parallelism, time::Duration,
+    fs, io::Write, net::{Ipv4Addr, SocketAddr}, os::unix::fs::OpenOptionsExt, path::{Path, PathBuf}, thread::available_parallelism, time::Duration,
 };
 
 use anyhow::Context;
@@ -41,6 +41,10 @@ pub(crate) struct Settings {
     #[arg(long, env = "WORKERS")]
     workers: Option<usize>,
 
+    /// How long a token is good for.
+    #[arg(long, env = "TOKEN_TTL", default_value = "1h", value_parser = service::config::duration)]
+    token_ttl: Duration,
+
     #[command(flatten)]
     service: service::Settings,
     #[command(flatten)]
@@ -71,14 +75,16 @@ struct State {
     shutdown: Shutdown,
 }
 
-pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
+pub(crate) async fn run(mut settings: Settings) -> anyhow::Result<()> {
+    // On one machine somebody may well look at the metrics: a free port, unless one is given.
+    settings.service.telemetry.metrics_addr.get_or_insert_with(|| (Ipv4Addr::LOCALHOST, 0).into());
     let telemetry = telemetry::init("video-converter", &settings.service.telemetry)?;
     let shutdown = Shutdown::listen(settings.service.serve.shutdown_grace)?;
     // Bound first: a port that is taken should be said before anything is started.
     let listener = bind(&settings).await?;
     println!("starting PostgreSQL, RabbitMQ and S3 in {} ...", settings.data_dir.display());
     let stack = Stack::start(&settings.data_dir, Durability::Kept).await?;
-    let served = serve(&settings, &stack, listener, shutdown).await;
+    let served = serve(&settings, &stack, listener, shutdown, telemetry.metrics_addr()).await;
     println!("stopping ...");
     let stopped = stack.stop().await;
     served.and(stopped).and(telemetry.shutdown())
@@ -89,7 +95,7 @@ async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on port {}; choose another with PORT", address.1))
 }
 
-async fn serve(settings: &Settings, stack: &Stack, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+async fn serve(settings: &Settings, stack: &Stack, listener: TcpListener, shutdown: Shutdown, metrics: Option<SocketAddr>) -> anyhow::Result<()> {
     let store_settings = store::Settings { database_url: stack.database_url().into(), database_max_connections: 20 };
     let queue_settings = queue::Settings { amqp_url: stack.amqp_url().into(), amqp_declare: true };
     store::migrate(stack.database_url()).await?;
@@ -113,7 +119,7 @@ async fn serve(settings: &Settings, stack: &Stack, listener: TcpListener, shutdo
 
     let routes = login::router().merge(upload::router()).merge(download::router()).with_state(state);
     let router = service::http::wrap(routes, "video-converter");
-    announce(settings, &account);
+    announce(settings, &account, metrics);
     let served = service::serve::on(listener, router, &settings.service.serve, shutdown.clone()).await;
     // Whatever ended the serving, nothing may go on without it; a second request would cut off what is in hand.
     if !shutdown.is_requested() {
@@ -125,14 +131,14 @@ async fn serve(settings: &Settings, stack: &Stack, listener: TcpListener, shutdo
 }
 
 fn state(settings: &Settings, store: &Store, objects: &Objects, queue: &queue::Settings, shutdown: &Shutdown) -> anyhow::Result<State> {
-    let signer = Signer::from_pem(&signing_key(&settings.data_dir)?, &settings.tokens)?;
+    let signer = Signer::from_pem(&signing_key(&settings.data_dir)?, settings.tokens.clone(), settings.token_ttl)?;
     Ok(State {
         store: store.clone(),
         changes: Changes::listen(store.clone()),
         objects: objects.clone(),
         publisher: Publisher::new(queue),
         hasher: Hasher::new(),
-        verifier: signer.verifier(),
+        verifier: Verifier::of(&signer)?,
         signer,
         quota: settings.quota,
         upload: settings.upload.clone(),
@@ -197,7 +203,7 @@ async fn wait(time: Duration, shutdown: &Shutdown) -> bool {
     tokio::time::timeout(time, shutdown.requested()).await.is_err()
 }
 
-fn announce(settings: &Settings, account: &accounts::Account) {
+fn announce(settings: &Settings, account: &accounts::Account, metrics: Option<SocketAddr>) {
     let url = format!("http://localhost:{}", settings.service.serve.port);
     let email = &account.email;
     let password = account.password.as_deref().filter(|_| account.generated);

@@ -46,28 +46,37 @@ where
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let ended = with_runtime(name, &common, |shutdown| body(own, shutdown));
-    if let Err(error) = ended {
-        // Telemetry may be what failed.
-        eprintln!("{name} failed: {error:#}");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    with_runtime(name, &common, |shutdown| body(own, shutdown)).unwrap_or_else(|error| {
+        // There is no log yet.
+        eprintln!("{name} cannot start: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 fn with_runtime<F>(
     name: &'static str,
     settings: &Settings,
     body: impl FnOnce(Shutdown) -> F,
-) -> anyhow::Result<()>
+) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(async {
-        let telemetry = telemetry::init(name, &settings.telemetry)?;
         let shutdown = Shutdown::listen(settings.serve.shutdown_grace)?;
+        let telemetry = telemetry::init(name, &settings.telemetry)?;
         let ended = body(shutdown).await;
-        ended.and(telemetry.shutdown())
+        if let Err(error) = &ended {
+            tracing::error!(error = format!("{error:#}"), "{name} failed");
+        }
+        // A collector that is away is no failure of ours.
+        if let Err(error) = telemetry.shutdown() {
+            tracing::warn!(error = format!("{error:#}"), "telemetry is lost");
+        }
+        Ok(if ended.is_ok() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     })
 }

@@ -4,7 +4,7 @@
 //! container or a system service. [`Stack::start`] brings them up below one directory, on free loopback ports and with
 //! random passwords; a directory that was used before goes on where it stopped.
 //!
-//! The servers never outlive the process that started them, not even when it is killed: see [`keeper`] and [`process`].
+//! Linux only: it uses setpriv(1) and proc(5). The servers never outlive the process that started them, not even when it is killed: see [`keeper`] and [`process`].
 
 mod addresses;
 mod keeper;
@@ -52,7 +52,7 @@ pub struct Stack {
     durability: Durability,
     postgres: Arc<Mutex<Postgres>>,
     rabbitmq: Arc<Mutex<Rabbitmq>>,
-    // Fields drop in this order: the directory is free only when its servers are gone.
+    // Fields drop in this order: the servers are killed before the directory is free.
     _s3: S3,
     _lock: File,
 }

@@ -1,4 +1,6 @@
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 use rand::Rng as _;
@@ -8,14 +10,18 @@ use rand::Rng as _;
 const RANGE: std::ops::Range<u16> = 12_000..32_000;
 const ATTEMPTS: usize = 100;
 
-/// A TCP port of 127.0.0.1 that nothing listens on at this moment.
+/// What was handed out stays taken, although its server may not listen yet, or no more.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// A TCP port of 127.0.0.1 that nothing listens on at this moment, and that this process has not been given before.
 ///
 /// # Errors
 /// A hundred random ports were all taken.
 pub fn free() -> Result<u16> {
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..ATTEMPTS {
         let port = rand::rng().random_range(RANGE);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && given.insert(port) {
             return Ok(port);
         }
     }

@@ -78,7 +78,7 @@ impl Postgres {
             .args(self.settings().iter().flat_map(|setting| ["-c", setting]));
         let mut process = Process::spawn(NAME, &self.dir, &mut command)?;
         let (pid, file) = (process.pid(), self.pid_file());
-        process.until(PATIENCE, || is_ready(&file, pid)).await?;
+        process.until(PATIENCE, |_| is_ready(&file, pid)).await?;
         self.process = Some(process);
         Ok(())
     }

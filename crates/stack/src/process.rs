@@ -31,10 +31,9 @@ impl Process {
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {name} by setpriv"))?;
-        let identity = child
-            .id()
-            .and_then(Identity::of)
-            .with_context(|| format!("{name} ended at once"))?;
+        let identity = child.id().and_then(Identity::of);
+        let identity =
+            identity.with_context(|| format!("{name} ended at once:\n{}", tail(&log)))?;
         std::fs::write(pid_file(name, dir), identity.to_string())?;
         Ok(Self {
             name,
@@ -48,30 +47,28 @@ impl Process {
         self.identity.pid
     }
 
-    /// Returns when `ready` says so. An early exit or too long a wait is an error with the end of the log.
+    /// Returns when `ready`, given what the process has written, says so. An early exit or too long a wait is an error
+    /// with the end of the log.
     pub(crate) async fn until(
         &mut self,
         patience: Duration,
-        ready: impl Fn() -> bool + Send,
+        ready: impl Fn(&Path) -> bool + Send,
     ) -> Result<()> {
-        let deadline = Instant::now() + patience;
-        while !ready() {
+        let (name, deadline) = (self.name, Instant::now() + patience);
+        loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!(
-                    "{} ended at its start ({status}):\n{}",
-                    self.name,
-                    self.log_tail()
-                );
+                bail!("{name} ended at its start ({status}):\n{}", tail(&self.log));
+            }
+            if ready(&self.log) {
+                return Ok(());
             }
             ensure!(
                 Instant::now() < deadline,
-                "{} is not ready after {patience:?}:\n{}",
-                self.name,
-                self.log_tail()
+                "{name} is not ready after {patience:?}:\n{}",
+                tail(&self.log)
             );
             tokio::time::sleep(POLL).await;
         }
-        Ok(())
     }
 
     /// SIGKILL; returns when the process is gone.
@@ -96,13 +93,13 @@ impl Process {
         );
         self.kill().await
     }
+}
 
-    fn log_tail(&self) -> String {
-        let log = std::fs::read(&self.log).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
-    }
+fn tail(log: &Path) -> String {
+    let log = std::fs::read(log).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
 /// Ends what an earlier run left of `name`. The parent-death signal has normally done it, or is about to.
@@ -201,5 +198,45 @@ impl Identity {
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.pid, self.started)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that an earlier run may have left, as far as its pid file in `dir` tells.
+    fn sleeper(dir: &Path, describe: impl Fn(Identity) -> Identity) -> std::process::Child {
+        let child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep runs");
+        let identity = describe(Identity::of(child.id()).expect("it is alive"));
+        std::fs::write(pid_file("sleeper", dir), identity.to_string()).expect("a pid file");
+        child
+    }
+
+    #[tokio::test]
+    async fn a_leftover_is_ended_also_if_it_does_not_listen() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut child = sleeper(dir.path(), |identity| identity);
+        end_leftover("sleeper", dir.path(), Signal::WINCH, Duration::ZERO)
+            .await
+            .expect("it ends");
+        assert!(!child.wait().expect("a child").success());
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_given_an_old_pid_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut child = sleeper(dir.path(), |identity| Identity {
+            started: identity.started - 1,
+            ..identity
+        });
+        end_leftover("sleeper", dir.path(), Signal::KILL, Duration::ZERO)
+            .await
+            .expect("nothing to do");
+        assert_eq!(child.try_wait().expect("a child"), None);
+        child.kill().and_then(|()| child.wait()).expect("a child");
     }
 }

@@ -26,3 +26,24 @@ pub async fn bucket() -> Bucket {
         secret_key: stack.s3_secret_key().to_owned(),
     }
 }
+
+/// Keys of all objects in the bucket, sorted; parts of unfinished uploads are not among them.
+///
+/// # Panics
+/// The stack's folder cannot be read.
+pub async fn objects_in(bucket: &Bucket) -> Vec<String> {
+    let root = crate::stack().await.s3_dir().join(&bucket.name);
+    let (mut folders, mut keys) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                keys.push(path.strip_prefix(&root).expect("below it").to_string_lossy().into_owned());
+            }
+        }
+    }
+    keys.sort();
+    keys
+}

@@ -13,13 +13,15 @@ mod pcm;
 pub mod process;
 pub mod proxy;
 mod servers;
+mod world;
 
 pub use broker::{queue_depth, vhost};
-pub use bucket::{Bucket, bucket};
+pub use bucket::{Bucket, bucket, objects_in};
 pub use database::{Database, database};
 pub use eventually::eventually;
 pub use pcm::Pcm;
 pub use servers::{OwnStack, SHARED, own_stack, scratch_dir, stack};
+pub use world::{PASSWORD, Person, World, world};
 
 /// A name that nothing else in the run has: letters and digits, starting with a letter, lower case.
 fn unique(kind: &str) -> String {

@@ -67,7 +67,10 @@ pub async fn own_stack() -> OwnStack {
 pub fn scratch_dir() -> TempDir {
     remove_orphans();
     let only_me = Permissions::from_mode(0o700);
-    let dir = tempfile::Builder::new().prefix(PREFIX).permissions(only_me).tempdir();
+    let dir = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .permissions(only_me)
+        .tempdir();
     dir.expect("a temporary directory can be made")
 }
 
