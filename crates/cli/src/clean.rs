@@ -20,9 +20,15 @@ pub(crate) struct Settings {
 }
 
 pub(crate) async fn obey(settings: &Settings) -> anyhow::Result<()> {
-    let janitor = Janitor { store: Store::connect_lazy(&settings.store)?, objects: Objects::new(&settings.objects) };
+    let janitor = Janitor {
+        store: Store::connect_lazy(&settings.store)?,
+        objects: Objects::new(&settings.objects),
+    };
     let cleaned = janitor.clean().await?;
-    println!("erased the objects of {} jobs and {} broken uploads", cleaned.jobs, cleaned.uploads);
+    println!(
+        "erased the objects of {} jobs and {} broken uploads",
+        cleaned.jobs, cleaned.uploads
+    );
     Ok(())
 }
 
@@ -61,13 +67,28 @@ impl Janitor {
 
     async fn erase(&self, job: &Erasable) -> anyhow::Result<()> {
         for attempt in 1..=job.attempt {
-            self.objects.delete(ObjectKey::Audio { job: job.id, attempt }).await?;
+            self.objects
+                .delete(ObjectKey::Audio {
+                    job: job.id,
+                    attempt,
+                })
+                .await?;
         }
         if let Some(upload) = &job.open_upload {
-            self.objects.abort_upload(ObjectKey::Audio { job: job.id, attempt: job.attempt }, upload).await?;
+            self.objects
+                .abort_upload(
+                    ObjectKey::Audio {
+                        job: job.id,
+                        attempt: job.attempt,
+                    },
+                    upload,
+                )
+                .await?;
         }
         if job.source_too {
-            self.objects.delete(ObjectKey::Source(job.source_id)).await?;
+            self.objects
+                .delete(ObjectKey::Source(job.source_id))
+                .await?;
         }
         Ok(self.store.erased(job.id).await?)
     }

@@ -14,7 +14,13 @@ pub(crate) fn table() -> String {
             (None, true) => "required".to_owned(),
             (None, false) => String::new(),
         };
-        writeln!(table, "| `{name}` | {default} | {} | {} |", readers.join(", "), variable.help).expect("a String takes all");
+        writeln!(
+            table,
+            "| `{name}` | {default} | {} | {} |",
+            readers.join(", "),
+            variable.help
+        )
+        .expect("a String takes all");
     }
     table
 }
@@ -23,7 +29,9 @@ fn variables() -> BTreeMap<String, (Variable, Vec<&'static str>)> {
     let mut all = BTreeMap::<String, (Variable, Vec<&'static str>)>::new();
     for (reader, command) in readers() {
         for variable in reference(&command) {
-            let known = all.entry(variable.name.clone()).or_insert_with(|| (variable, Vec::new()));
+            let known = all
+                .entry(variable.name.clone())
+                .or_insert_with(|| (variable, Vec::new()));
             known.1.push(reader);
         }
     }
@@ -32,11 +40,26 @@ fn variables() -> BTreeMap<String, (Variable, Vec<&'static str>)> {
 
 fn readers() -> [(&'static str, Command); 5] {
     [
-        ("login", login::Settings::augment_args(Command::new("login"))),
-        ("upload", upload::Settings::augment_args(Command::new("upload"))),
-        ("download", download::Settings::augment_args(Command::new("download"))),
-        ("convert", convert::Settings::augment_args(Command::new("convert"))),
-        ("run", crate::run::Settings::augment_args(Command::new("run"))),
+        (
+            "login",
+            login::Settings::augment_args(Command::new("login")),
+        ),
+        (
+            "upload",
+            upload::Settings::augment_args(Command::new("upload")),
+        ),
+        (
+            "download",
+            download::Settings::augment_args(Command::new("download")),
+        ),
+        (
+            "convert",
+            convert::Settings::augment_args(Command::new("convert")),
+        ),
+        (
+            "run",
+            crate::run::Settings::augment_args(Command::new("run")),
+        ),
     ]
 }
 
@@ -47,7 +70,11 @@ mod tests {
     #[test]
     fn the_table_in_the_readme_is_the_one_that_the_code_makes() {
         let readme = include_str!("../../../README.md");
-        assert!(readme.contains(&table()), "paste the output of `video-converter variables` into README.md:\n\n{}", table());
+        assert!(
+            readme.contains(&table()),
+            "paste the output of `video-converter variables` into README.md:\n\n{}",
+            table()
+        );
     }
 
     #[test]
@@ -55,9 +82,19 @@ mod tests {
         let mut meanings = BTreeMap::new();
         for (reader, command) in readers() {
             for variable in reference(&command) {
-                assert!(!variable.help.is_empty(), "{} is not explained", variable.name);
-                let meaning = meanings.entry(variable.name.clone()).or_insert_with(|| variable.help.clone());
-                assert_eq!(*meaning, variable.help, "{} means something else to {reader}", variable.name);
+                assert!(
+                    !variable.help.is_empty(),
+                    "{} is not explained",
+                    variable.name
+                );
+                let meaning = meanings
+                    .entry(variable.name.clone())
+                    .or_insert_with(|| variable.help.clone());
+                assert_eq!(
+                    *meaning, variable.help,
+                    "{} means something else to {reader}",
+                    variable.name
+                );
             }
         }
     }

@@ -171,7 +171,9 @@ mod tests {
 
     #[test]
     fn an_unknown_option_of_a_form_is_named() {
-        let error = Options::default().set("bitrat", "128").expect_err("unknown");
+        let error = Options::default()
+            .set("bitrat", "128")
+            .expect_err("unknown");
         assert!(error.to_string().contains("`bitrat`"), "{error}");
     }
 

@@ -40,7 +40,10 @@ impl Store {
         if let Some(job) = self.bounded(query.fetch_optional(&self.pool)).await? {
             return Ok(Some(Cancelled::Now(Box::new(job))));
         }
-        Ok(self.find(user_id, id).await?.map(|job| Cancelled::TooLate(Box::new(job))))
+        Ok(self
+            .find(user_id, id)
+            .await?
+            .map(|job| Cancelled::TooLate(Box::new(job))))
     }
 
     /// Repeats a failed or cancelled job as a new one over the same video: what has ended stays ended. `None`: no such job of this user.
@@ -52,7 +55,9 @@ impl Store {
         retention: Duration,
         limit: u32,
     ) -> Result<Option<Retried>, Error> {
-        let Some(job) = self.find(user_id, id).await? else { return Ok(None) };
+        let Some(job) = self.find(user_id, id).await? else {
+            return Ok(None);
+        };
         if let Some(repeated) = self.find_retry_of(id).await? {
             return Ok(Some(Retried::As(Box::new(repeated))));
         }
@@ -74,7 +79,13 @@ impl Store {
         }))
     }
 
-    async fn insert_retry(&self, id: Uuid, new_id: Uuid, retention: Duration, limit: u32) -> Result<Option<Job>, Error> {
+    async fn insert_retry(
+        &self,
+        id: Uuid,
+        new_id: Uuid,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<Option<Job>, Error> {
         let insert = format!(
             "insert into jobs (id, user_id, state, source_id, source_name, source_bytes, source_sha256, options, traceparent, retry_of,
                  queued_at, wake_at, expires_at)
@@ -85,13 +96,23 @@ impl Store {
              for update of old
              on conflict (retry_of) do nothing returning {COLUMNS}"
         );
-        let query = sqlx::query_as(AssertSqlSafe(insert)).bind(id).bind(new_id).bind(interval(retention)).bind(i64::from(limit));
+        let query = sqlx::query_as(AssertSqlSafe(insert))
+            .bind(id)
+            .bind(new_id)
+            .bind(interval(retention))
+            .bind(i64::from(limit));
         self.bounded(query.fetch_optional(&self.pool)).await
     }
 
     async fn find_retry_of(&self, id: Uuid) -> Result<Option<Job>, Error> {
-        let select = format!("select {COLUMNS} from jobs where retry_of = $1 and deleted_at is null");
-        self.bounded(sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(&self.pool)).await
+        let select =
+            format!("select {COLUMNS} from jobs where retry_of = $1 and deleted_at is null");
+        self.bounded(
+            sqlx::query_as(AssertSqlSafe(select))
+                .bind(id)
+                .fetch_optional(&self.pool),
+        )
+        .await
     }
 
     /// Deletes a job for its owner: it is gone from every answer at once, its objects follow. `false`: no such job of this user.
@@ -102,6 +123,10 @@ impl Store {
                  finished_at = coalesce(finished_at, now())
              where id = $1 and user_id = $2 and state <> 'receiving' and deleted_at is null",
         );
-        Ok(self.bounded(query.bind(id).bind(user_id).execute(&self.pool)).await?.rows_affected() == 1)
+        Ok(self
+            .bounded(query.bind(id).bind(user_id).execute(&self.pool))
+            .await?
+            .rows_affected()
+            == 1)
     }
 }

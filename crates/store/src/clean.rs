@@ -42,12 +42,15 @@ impl Store {
              where erased_at is null and state in ('done', 'failed', 'cancelled') and (deleted_at is not null or expires_at < now() - interval '5 min')
              order by expires_at limit $1",
         );
-        self.bounded(query.bind(i64::from(limit)).fetch_all(&self.pool)).await
+        self.bounded(query.bind(i64::from(limit)).fetch_all(&self.pool))
+            .await
     }
 
     /// The objects of this job are gone.
     pub async fn erased(&self, id: Uuid) -> Result<(), Error> {
-        let query = sqlx::query("update jobs set erased_at = now(), open_upload = null where id = $1").bind(id);
+        let query =
+            sqlx::query("update jobs set erased_at = now(), open_upload = null where id = $1")
+                .bind(id);
         self.bounded(query.execute(&self.pool)).await.map(drop)
     }
 
@@ -56,6 +59,12 @@ impl Store {
         let query = sqlx::query_as(
             "select id, open_upload from jobs where state = 'receiving' and lease_until < now() - $1 order by lease_until limit $2",
         );
-        self.bounded(query.bind(interval(silence)).bind(i64::from(limit)).fetch_all(&self.pool)).await
+        self.bounded(
+            query
+                .bind(interval(silence))
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool),
+        )
+        .await
     }
 }

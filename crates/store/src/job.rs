@@ -112,7 +112,9 @@ impl FromRow<'_, PgRow> for Job {
 }
 
 fn audio(row: &PgRow) -> Result<Option<Audio>, sqlx::Error> {
-    let Some(attempt) = row.try_get("audio_attempt")? else { return Ok(None) };
+    let Some(attempt) = row.try_get("audio_attempt")? else {
+        return Ok(None);
+    };
     Ok(Some(Audio {
         attempt,
         bytes: row.try_get("audio_bytes")?,
@@ -123,6 +125,13 @@ fn audio(row: &PgRow) -> Result<Option<Audio>, sqlx::Error> {
 }
 
 fn error(row: &PgRow) -> Result<Option<JobError>, sqlx::Error> {
-    let Some(code) = row.try_get("error_code")? else { return Ok(None) };
-    Ok(Some(JobError { code, detail: row.try_get::<Option<_>, _>("error_detail")?.unwrap_or_default() }))
+    let Some(code) = row.try_get("error_code")? else {
+        return Ok(None);
+    };
+    Ok(Some(JobError {
+        code,
+        detail: row
+            .try_get::<Option<_>, _>("error_detail")?
+            .unwrap_or_default(),
+    }))
 }

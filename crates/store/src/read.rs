@@ -27,13 +27,26 @@ pub struct Page {
 impl Store {
     /// The user's job, once it was accepted.
     pub async fn find(&self, user_id: Uuid, id: Uuid) -> Result<Option<Job>, Error> {
-        let select =
-            format!("select {COLUMNS} from jobs where id = $1 and user_id = $2 and state <> 'receiving' and deleted_at is null");
-        self.bounded(sqlx::query_as(AssertSqlSafe(select)).bind(id).bind(user_id).fetch_optional(&self.pool)).await
+        let select = format!(
+            "select {COLUMNS} from jobs where id = $1 and user_id = $2 and state <> 'receiving' and deleted_at is null"
+        );
+        self.bounded(
+            sqlx::query_as(AssertSqlSafe(select))
+                .bind(id)
+                .bind(user_id)
+                .fetch_optional(&self.pool),
+        )
+        .await
     }
 
     /// The user's jobs, newest first, by keyset: a page stays the same however many jobs come in front of it.
-    pub async fn list(&self, user_id: Uuid, state: Option<State>, after: Option<PageKey>, limit: u16) -> Result<Page, Error> {
+    pub async fn list(
+        &self,
+        user_id: Uuid,
+        state: Option<State>,
+        after: Option<PageKey>,
+        limit: u16,
+    ) -> Result<Page, Error> {
         let select = format!(
             "select {COLUMNS} from jobs where user_id = $1 and state <> 'receiving' and deleted_at is null
                  and ($2::text is null or state = $2) and ($3::timestamptz is null or (created_at, id) < ($3, $4))
@@ -48,15 +61,25 @@ impl Store {
         let mut jobs = self.bounded(query.fetch_all(&self.pool)).await?;
         let more = jobs.len() > usize::from(limit);
         jobs.truncate(usize::from(limit));
-        let next = jobs.last().filter(|_| more).map(|job| PageKey { created_at: job.created_at, id: job.id });
+        let next = jobs.last().filter(|_| more).map(|job| PageKey {
+            created_at: job.created_at,
+            id: job.id,
+        });
         Ok(Page { jobs, next })
     }
 
     /// How many jobs are in each state, states without jobs included; for the gauge.
     pub async fn count_by_state(&self) -> Result<[(State, u64); 6], Error> {
-        let query = sqlx::query_as("select state, count(*) from jobs where deleted_at is null group by state");
+        let query = sqlx::query_as(
+            "select state, count(*) from jobs where deleted_at is null group by state",
+        );
         let counts: Vec<(State, i64)> = self.bounded(query.fetch_all(&self.pool)).await?;
-        let count = |state| counts.iter().find(|(counted, _)| *counted == state).map_or(0, |(_, count)| count.unsigned_abs());
+        let count = |state| {
+            counts
+                .iter()
+                .find(|(counted, _)| *counted == state)
+                .map_or(0, |(_, count)| count.unsigned_abs())
+        };
         Ok(State::ALL.map(|state| (state, count(state))))
     }
 }

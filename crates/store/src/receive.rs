@@ -66,8 +66,15 @@ impl Store {
     async fn try_begin(&self, job: &NewJob) -> Result<Begun, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
         // Locking the user makes the count below exact for uploads that begin at the same time.
-        let user = sqlx::query("select from users where id = $1 and disabled_at is null for no key update");
-        if user.bind(job.user_id).fetch_optional(&mut *tx).await?.is_none() {
+        let user = sqlx::query(
+            "select from users where id = $1 and disabled_at is null for no key update",
+        );
+        if user
+            .bind(job.user_id)
+            .fetch_optional(&mut *tx)
+            .await?
+            .is_none()
+        {
             return Ok(Begun::NoSuchUser);
         }
         if let Some(key) = &job.idempotency_key {
@@ -80,8 +87,13 @@ impl Store {
             .bind(key)
             .execute(&mut *tx)
             .await?;
-            let select = format!("select {COLUMNS} from jobs where user_id = $1 and idempotency_key = $2");
-            let known = sqlx::query(AssertSqlSafe(select)).bind(job.user_id).bind(key).fetch_optional(&mut *tx).await?;
+            let select =
+                format!("select {COLUMNS} from jobs where user_id = $1 and idempotency_key = $2");
+            let known = sqlx::query(AssertSqlSafe(select))
+                .bind(job.user_id)
+                .bind(key)
+                .fetch_optional(&mut *tx)
+                .await?;
             if let Some(row) = known {
                 return begun_before(&row);
             }
@@ -114,7 +126,15 @@ impl Store {
         let query = sqlx::query(
             "update jobs set lease_until = now() + $2, open_upload = coalesce($3, open_upload) where id = $1 and state = 'receiving'",
         );
-        self.bounded(query.bind(id).bind(interval(RECEIVING_LEASE)).bind(open_upload).execute(&self.pool)).await.map(drop)
+        self.bounded(
+            query
+                .bind(id)
+                .bind(interval(RECEIVING_LEASE))
+                .bind(open_upload)
+                .execute(&self.pool),
+        )
+        .await
+        .map(drop)
     }
 
     /// The acceptance point: from here on the job is never lost. Safe to repeat after an answer that did not come.
@@ -150,7 +170,12 @@ impl Store {
     /// An earlier try whose answer was lost may have succeeded.
     async fn accepted(&self, id: Uuid) -> Result<Option<Job>, Error> {
         let select = format!("select {COLUMNS} from jobs where id = $1 and state <> 'receiving'");
-        self.bounded(sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(&self.pool)).await
+        self.bounded(
+            sqlx::query_as(AssertSqlSafe(select))
+                .bind(id)
+                .fetch_optional(&self.pool),
+        )
+        .await
     }
 
     /// Forgets an upload that was refused or broken off.
@@ -161,7 +186,9 @@ impl Store {
 
     /// No message will come for this job: let the sweep, and KEDA, see it now.
     pub async fn wake_now(&self, id: Uuid) -> Result<(), Error> {
-        let query = sqlx::query("update jobs set wake_at = now() where id = $1 and state = 'queued'").bind(id);
+        let query =
+            sqlx::query("update jobs set wake_at = now() where id = $1 and state = 'queued'")
+                .bind(id);
         self.bounded(query.execute(&self.pool)).await.map(drop)
     }
 }
@@ -169,5 +196,9 @@ impl Store {
 fn begun_before(row: &sqlx::postgres::PgRow) -> Result<Begun, sqlx::Error> {
     use sqlx::{FromRow, Row};
     let state: State = row.try_get("state")?;
-    if state == State::Receiving { Ok(Begun::InFlight) } else { Ok(Begun::Known(Box::new(Job::from_row(row)?))) }
+    if state == State::Receiving {
+        Ok(Begun::InFlight)
+    } else {
+        Ok(Begun::Known(Box::new(Job::from_row(row)?)))
+    }
 }

@@ -81,22 +81,50 @@ const CLAIM: &str = "
 impl Store {
     /// Claims the job that a message names. `None`: there is nothing to do for this message (a duplicate, a job that ended, or one whose
     /// worker is alive).
-    pub async fn claim(&self, job: Uuid, token: Uuid, lease: Duration, max_attempts: u32) -> Result<Option<Claim>, Error> {
+    pub async fn claim(
+        &self,
+        job: Uuid,
+        token: Uuid,
+        lease: Duration,
+        max_attempts: u32,
+    ) -> Result<Option<Claim>, Error> {
         let pick = "select id, open_upload from jobs where id = $3 and attempt - handbacks < $4
                     and (state = 'queued' or (state = 'running' and lease_until < now())) for update";
-        let query = sqlx::query_as(AssertSqlSafe(CLAIM.replace("PICK", pick))).bind(token).bind(interval(lease)).bind(job);
-        let claimed = self.bounded(query.bind(i64::from(max_attempts)).fetch_optional(&self.pool)).await?;
+        let query = sqlx::query_as(AssertSqlSafe(CLAIM.replace("PICK", pick)))
+            .bind(token)
+            .bind(interval(lease))
+            .bind(job);
+        let claimed = self
+            .bounded(
+                query
+                    .bind(i64::from(max_attempts))
+                    .fetch_optional(&self.pool),
+            )
+            .await?;
         Ok(claimed.map(|claimed| claim(claimed, token)))
     }
 
     /// Claims any job that waits in vain: its message was lost, or its worker died.
-    pub async fn sweep(&self, token: Uuid, lease: Duration, max_attempts: u32) -> Result<Option<Claim>, Error> {
+    pub async fn sweep(
+        &self,
+        token: Uuid,
+        lease: Duration,
+        max_attempts: u32,
+    ) -> Result<Option<Claim>, Error> {
         self.fail_exhausted(max_attempts).await?;
         let pick = "select id, open_upload from jobs where attempt - handbacks < $3
                     and ((state = 'queued' and wake_at <= now()) or (state = 'running' and lease_until < now()))
                     order by coalesce(lease_until, wake_at) limit 1 for update skip locked";
-        let query = sqlx::query_as(AssertSqlSafe(CLAIM.replace("PICK", pick))).bind(token).bind(interval(lease));
-        let claimed = self.bounded(query.bind(i64::from(max_attempts)).fetch_optional(&self.pool)).await?;
+        let query = sqlx::query_as(AssertSqlSafe(CLAIM.replace("PICK", pick)))
+            .bind(token)
+            .bind(interval(lease));
+        let claimed = self
+            .bounded(
+                query
+                    .bind(i64::from(max_attempts))
+                    .fetch_optional(&self.pool),
+            )
+            .await?;
         Ok(claimed.map(|claimed| claim(claimed, token)))
     }
 
@@ -109,12 +137,19 @@ impl Store {
              where attempt - handbacks >= $1
                and ((state = 'queued' and wake_at <= now()) or (state = 'running' and lease_until < now()))",
         );
-        let ended = self.bounded(query.bind(i64::from(max_attempts)).execute(&self.pool)).await?;
+        let ended = self
+            .bounded(query.bind(i64::from(max_attempts)).execute(&self.pool))
+            .await?;
         Ok(ended.rows_affected())
     }
 
     /// Prolongs the lease and records the progress. `false`: fenced, stop at once.
-    pub async fn heartbeat(&self, lease: Lease, length: Duration, progress: &Progress) -> Result<bool, Error> {
+    pub async fn heartbeat(
+        &self,
+        lease: Lease,
+        length: Duration,
+        progress: &Progress,
+    ) -> Result<bool, Error> {
         let query = sqlx::query(
             "update jobs set lease_until = now() + $3, progress_seconds = $4, total_seconds = coalesce($5, total_seconds), open_upload = $6
              where id = $1 and lease = $2 and state = 'running'",
@@ -125,7 +160,11 @@ impl Store {
         .bind(progress.seconds)
         .bind(progress.total_seconds)
         .bind(&progress.open_upload);
-        Ok(self.bounded(query.execute(&self.pool)).await?.rows_affected() == 1)
+        Ok(self
+            .bounded(query.execute(&self.pool))
+            .await?
+            .rows_affected()
+            == 1)
     }
 
     /// Publishes the audio: the one moment at which the job becomes done.
@@ -142,7 +181,12 @@ impl Store {
         .bind(&audio.sha256)
         .bind(audio.seconds)
         .bind(&audio.warning);
-        self.ended(lease, State::Done, self.bounded(query.execute(&self.pool)).await).await
+        self.ended(
+            lease,
+            State::Done,
+            self.bounded(query.execute(&self.pool)).await,
+        )
+        .await
     }
 
     /// Ends the job with a reason: trying again cannot help.
@@ -152,12 +196,26 @@ impl Store {
                  finished_at = now()
              where id = $1 and lease = $2 and state = 'running'",
         );
-        let query = query.bind(lease.job).bind(lease.token).bind(&error.code).bind(&error.detail);
-        self.ended(lease, State::Failed, self.bounded(query.execute(&self.pool)).await).await
+        let query = query
+            .bind(lease.job)
+            .bind(lease.token)
+            .bind(&error.code)
+            .bind(&error.detail);
+        self.ended(
+            lease,
+            State::Failed,
+            self.bounded(query.execute(&self.pool)).await,
+        )
+        .await
     }
 
     /// Gives the job back after a failure of ours, to be swept after `delay`; the last attempt fails it instead.
-    pub async fn retry_later(&self, lease: Lease, delay: Duration, max_attempts: u32) -> Result<Finished, Error> {
+    pub async fn retry_later(
+        &self,
+        lease: Lease,
+        delay: Duration,
+        max_attempts: u32,
+    ) -> Result<Finished, Error> {
         let query = sqlx::query_scalar(
             "update jobs set lease = null, lease_until = null, open_upload = null,
                  state = case when attempt - handbacks < $3 then 'queued' else 'failed' end,
@@ -168,7 +226,11 @@ impl Store {
                  finished_at = case when attempt - handbacks >= $3 then now() end
              where id = $1 and lease = $2 and state = 'running' returning state",
         );
-        let query = query.bind(lease.job).bind(lease.token).bind(i64::from(max_attempts)).bind(interval(delay));
+        let query = query
+            .bind(lease.job)
+            .bind(lease.token)
+            .bind(i64::from(max_attempts))
+            .bind(interval(delay));
         let state = self.bounded(query.fetch_optional(&self.pool)).await?;
         Ok(state.map_or(Finished::Fenced, Finished::As))
     }
@@ -179,26 +241,56 @@ impl Store {
             "update jobs set state = 'queued', lease = null, lease_until = null, open_upload = null, handbacks = handbacks + 1, wake_at = now()
              where id = $1 and lease = $2 and state = 'running'",
         );
-        let done = self.bounded(query.bind(lease.job).bind(lease.token).execute(&self.pool)).await?;
-        Ok(if done.rows_affected() == 1 { Finished::As(State::Queued) } else { Finished::Fenced })
+        let done = self
+            .bounded(query.bind(lease.job).bind(lease.token).execute(&self.pool))
+            .await?;
+        Ok(if done.rows_affected() == 1 {
+            Finished::As(State::Queued)
+        } else {
+            Finished::Fenced
+        })
+    }
+
+    /// Ends every lease at once. Only for whoever knows that no worker is alive: a system on one machine that has just started.
+    pub async fn end_leases(&self) -> Result<(), Error> {
+        let query = sqlx::query("update jobs set lease_until = now() where state = 'running'");
+        self.bounded(query.execute(&self.pool)).await.map(drop)
     }
 
     /// Zero rows, or no answer at all, may mean that an earlier try succeeded: the row tells, since this attempt's number is ours alone.
-    async fn ended(&self, lease: Lease, state: State, answer: Result<sqlx::postgres::PgQueryResult, Error>) -> Result<Finished, Error> {
+    async fn ended(
+        &self,
+        lease: Lease,
+        state: State,
+        answer: Result<sqlx::postgres::PgQueryResult, Error>,
+    ) -> Result<Finished, Error> {
         match answer {
             Ok(done) if done.rows_affected() == 1 => return Ok(Finished::As(state)),
             Err(error) if !error.is_transient() => return Err(error),
             _ => {}
         }
-        let query = sqlx::query("select from jobs where id = $1 and state = $2 and attempt = $3").bind(lease.job).bind(state);
-        let ours = self.bounded(query.bind(lease.attempt).fetch_optional(&self.pool)).await?.is_some();
-        Ok(if ours { Finished::As(state) } else { Finished::Fenced })
+        let query = sqlx::query("select from jobs where id = $1 and state = $2 and attempt = $3")
+            .bind(lease.job)
+            .bind(state);
+        let ours = self
+            .bounded(query.bind(lease.attempt).fetch_optional(&self.pool))
+            .await?
+            .is_some();
+        Ok(if ours {
+            Finished::As(state)
+        } else {
+            Finished::Fenced
+        })
     }
 }
 
 fn claim(row: Claimed, token: Uuid) -> Claim {
     Claim {
-        lease: Lease { job: row.id, token, attempt: row.attempt },
+        lease: Lease {
+            job: row.id,
+            token,
+            attempt: row.attempt,
+        },
         source_id: row.source_id,
         source_bytes: row.source_bytes,
         options: row.options,

@@ -6,7 +6,7 @@ use objects::Objects;
 use queue::{Consumer, Wakeup};
 use service::{crash, metrics, shutdown::Shutdown};
 use store::{Claim, Finished, State, Store};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -36,18 +36,34 @@ enum Broken {
 
 impl Worker {
     /// A worker; [`Worker::run`] does the rest.
-    pub fn new(store: Store, objects: Objects, queue: &queue::Settings, settings: &WorkerSettings, shutdown: Shutdown) -> Self {
-        Self { store, objects, queue: queue.clone(), settings: settings.clone(), shutdown }
+    pub fn new(
+        store: Store,
+        objects: Objects,
+        queue: &queue::Settings,
+        settings: &WorkerSettings,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            store,
+            objects,
+            queue: queue.clone(),
+            settings: settings.clone(),
+            shutdown,
+        }
     }
 
     /// Works until shutdown is requested and the job in hand is finished or handed back. Outlives the broker and the store: without the
     /// broker it sweeps, without the store it takes nothing.
     pub async fn run(&self) {
-        let mut sweeps = interval_at(Instant::now() + self.settings.sweep_interval, self.settings.sweep_interval);
+        // The first sweep comes at once: this worker may have been woken for just that.
+        let mut sweeps = interval(self.settings.sweep_interval);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.shutdown.is_requested() {
             if let Err(error) = self.serve(&mut sweeps).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "not consuming; trying again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "not consuming; trying again"
+                );
                 self.sweep_alone(&mut sweeps).await;
             }
         }
@@ -93,7 +109,15 @@ impl Worker {
                 return Ok(wakeup.bury().await?);
             }
         };
-        let claim = self.store.claim(job.job_id, Uuid::new_v4(), self.settings.lease, self.settings.max_attempts).await?;
+        let claim = self
+            .store
+            .claim(
+                job.job_id,
+                Uuid::new_v4(),
+                self.settings.lease,
+                self.settings.max_attempts,
+            )
+            .await?;
         let finished = match claim {
             Some(claim) => Some(self.work(claim).await?),
             None => None,
@@ -101,7 +125,9 @@ impl Worker {
         crash::point("convert.acking");
         // Handed back because we stop: the message is for the next worker. Otherwise it has done its work, whatever became of the job.
         match finished {
-            Some(Finished::As(State::Queued)) if self.shutdown.is_requested() => Ok(wakeup.requeue().await?),
+            Some(Finished::As(State::Queued)) if self.shutdown.is_requested() => {
+                Ok(wakeup.requeue().await?)
+            }
             _ => Ok(wakeup.ack().await?),
         }
     }
@@ -109,7 +135,17 @@ impl Worker {
     /// Takes every job that waits in vain.
     async fn sweep(&self) -> Result<(), store::Error> {
         while !self.shutdown.is_requested() {
-            let Some(claim) = self.store.sweep(Uuid::new_v4(), self.settings.lease, self.settings.max_attempts).await? else { break };
+            let Some(claim) = self
+                .store
+                .sweep(
+                    Uuid::new_v4(),
+                    self.settings.lease,
+                    self.settings.max_attempts,
+                )
+                .await?
+            else {
+                break;
+            };
             tracing::info!(job_id = %claim.lease.job, attempt = claim.lease.attempt, "swept");
             self.work(claim).await?;
         }
@@ -133,7 +169,9 @@ impl Worker {
         let finished = attempt.run().instrument(span).await?;
         match finished {
             Finished::As(state) => metrics::job_entered(state.as_str()),
-            Finished::Fenced => tracing::info!(job_id = %lease.job, attempt = lease.attempt, "fenced: the job is no longer this worker's"),
+            Finished::Fenced => {
+                tracing::info!(job_id = %lease.job, attempt = lease.attempt, "fenced: the job is no longer this worker's")
+            }
         }
         Ok(finished)
     }

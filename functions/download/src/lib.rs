@@ -81,7 +81,13 @@ where
 
 impl Download {
     /// The user's job as soon as `enough` of it, or as it is when patience ends or the function is asked to stop.
-    async fn wait(&self, user: Uuid, fid: Uuid, patience: Duration, enough: impl Fn(&Job) -> bool) -> Result<Option<Job>, Problem> {
+    async fn wait(
+        &self,
+        user: Uuid,
+        fid: Uuid,
+        patience: Duration,
+        enough: impl Fn(&Job) -> bool,
+    ) -> Result<Option<Job>, Problem> {
         tokio::select! {
             job = self.changes.wait(user, fid, patience, enough) => Ok(job?),
             () = self.shutdown.requested() => Ok(self.store.find(user, fid).await?),
@@ -90,7 +96,10 @@ impl Download {
 
     /// A hint only: without it the sweep takes the job.
     async fn wake_a_worker(&self, job_id: Uuid) {
-        let wakeup = ConvertJob { job_id, traceparent: service::trace::current_traceparent() };
+        let wakeup = ConvertJob {
+            job_id,
+            traceparent: service::trace::current_traceparent(),
+        };
         if let Err(error) = self.publisher.publish(&wakeup).await {
             service::metrics::publish_unconfirmed();
             tracing::warn!(%job_id, error = &error as &dyn std::error::Error, "no wake-up was confirmed; the sweep will take the job");

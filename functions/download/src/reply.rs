@@ -19,11 +19,22 @@ use store::{Audio, Job};
 use crate::{disposition::attachment, view::hex};
 
 /// Answers with the audio of a job that is done.
-pub(crate) async fn audio(objects: &Objects, job: &Job, audio: &Audio, method: &Method, request: &HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn audio(
+    objects: &Objects,
+    job: &Job,
+    audio: &Audio,
+    method: &Method,
+    request: &HeaderMap,
+) -> Result<Response, Problem> {
     let length = u64::try_from(audio.bytes).unwrap_or(0);
-    let etag: ETag = format!("\"{}\"", hex(&audio.sha256)).parse().map_err(|_| Problem::internal(anyhow::anyhow!("no etag")))?;
+    let etag: ETag = format!("\"{}\"", hex(&audio.sha256))
+        .parse()
+        .map_err(|_| Problem::internal(anyhow::anyhow!("no etag")))?;
     let mut answer = about(job, audio, &etag);
-    if request.typed_get::<IfNoneMatch>().is_some_and(|known| !known.precondition_passes(&etag)) {
+    if request
+        .typed_get::<IfNoneMatch>()
+        .is_some_and(|known| !known.precondition_passes(&etag))
+    {
         answer.remove(header::CONTENT_TYPE);
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
@@ -36,7 +47,10 @@ pub(crate) async fn audio(objects: &Objects, job: &Job, audio: &Audio, method: &
         None => (StatusCode::OK, length),
         Some(span) => {
             let content_range = format!("bytes {}-{}/{length}", span.start, span.end - 1);
-            answer.insert(header::CONTENT_RANGE, content_range.parse().map_err(Problem::internal)?);
+            answer.insert(
+                header::CONTENT_RANGE,
+                content_range.parse().map_err(Problem::internal)?,
+            );
             (StatusCode::PARTIAL_CONTENT, span.end - span.start)
         }
     };
@@ -54,11 +68,23 @@ fn about(job: &Job, audio: &Audio, etag: &ETag) -> HeaderMap {
     headers.typed_insert(etag.clone());
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/mpeg"));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     let digest = format!("sha-256=:{}:", BASE64_STANDARD.encode(&audio.sha256));
-    for (name, value) in [("content-disposition", attachment(&job.source.name)), ("repr-digest", digest)] {
-        headers.insert(name, HeaderValue::from_str(&value).expect("both are made of printable ASCII"));
+    for (name, value) in [
+        ("content-disposition", attachment(&job.source.name)),
+        ("repr-digest", digest),
+    ] {
+        headers.insert(
+            name,
+            HeaderValue::from_str(&value).expect("both are made of printable ASCII"),
+        );
     }
     headers
 }
@@ -71,9 +97,16 @@ enum Wanted {
 
 /// One range is honoured; several at once are answered with the whole, as RFC 9110, 14.2 allows.
 fn wanted(request: &HeaderMap, etag: &ETag, length: u64) -> Wanted {
-    let stale = request.typed_get::<IfRange>().is_some_and(|known| known.is_modified(Some(etag), None));
-    let Some(range) = request.typed_get::<Range>().filter(|_| !stale) else { return Wanted::All };
-    let spans: Vec<_> = range.satisfiable_ranges(length).filter_map(|bounds| span(bounds, length)).collect();
+    let stale = request
+        .typed_get::<IfRange>()
+        .is_some_and(|known| known.is_modified(Some(etag), None));
+    let Some(range) = request.typed_get::<Range>().filter(|_| !stale) else {
+        return Wanted::All;
+    };
+    let spans: Vec<_> = range
+        .satisfiable_ranges(length)
+        .filter_map(|bounds| span(bounds, length))
+        .collect();
     match spans.as_slice() {
         [] => Wanted::Nothing,
         [one] => Wanted::Part(one.clone()),
@@ -81,7 +114,10 @@ fn wanted(request: &HeaderMap, etag: &ETag, length: u64) -> Wanted {
     }
 }
 
-fn span((first, last): (std::ops::Bound<u64>, std::ops::Bound<u64>), length: u64) -> Option<Span<u64>> {
+fn span(
+    (first, last): (std::ops::Bound<u64>, std::ops::Bound<u64>),
+    length: u64,
+) -> Option<Span<u64>> {
     use std::ops::Bound::{Excluded, Included, Unbounded};
     let start = match first {
         Included(first) => first,
@@ -96,30 +132,64 @@ fn span((first, last): (std::ops::Bound<u64>, std::ops::Bound<u64>), length: u64
     (start < end).then_some(start..end)
 }
 
-async fn body(objects: &Objects, job: &Job, audio: &Audio, span: Option<Span<u64>>, sent: u64) -> Result<Body, Problem> {
-    let key = ObjectKey::Audio { job: job.id, attempt: audio.attempt };
+async fn body(
+    objects: &Objects,
+    job: &Job,
+    audio: &Audio,
+    span: Option<Span<u64>>,
+    sent: u64,
+) -> Result<Body, Problem> {
+    let key = ObjectKey::Audio {
+        job: job.id,
+        attempt: audio.attempt,
+    };
     let whole = span.is_none();
     let stored = match objects.get(key, span).await {
-        Err(error @ objects::Error::Missing(_)) => return Err(damaged(job, anyhow::Error::from(error))),
+        Err(error @ objects::Error::Missing(_)) => {
+            return Err(damaged(job, anyhow::Error::from(error)));
+        }
         other => other?,
     };
     if stored.length != sent {
-        return Err(damaged(job, anyhow::anyhow!("the object store has {} bytes instead of {sent}", stored.length)));
+        return Err(damaged(
+            job,
+            anyhow::anyhow!(
+                "the object store has {} bytes instead of {sent}",
+                stored.length
+            ),
+        ));
     }
     let pieces = stored.into_stream();
-    Ok(if whole { Body::from_stream(verified(pieces, audio.sha256.clone())) } else { Body::from_stream(pieces) })
+    Ok(if whole {
+        Body::from_stream(verified(pieces, audio.sha256.clone()))
+    } else {
+        Body::from_stream(pieces)
+    })
 }
 
 /// Withholds the last piece until the digest of all is right: what the client got whole is what was made.
-fn verified(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static, sha256: Vec<u8>) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let state = (Box::pin(pieces), digest::Context::new(&digest::SHA256), None::<Bytes>);
+fn verified(
+    pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    sha256: Vec<u8>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let state = (
+        Box::pin(pieces),
+        digest::Context::new(&digest::SHA256),
+        None::<Bytes>,
+    );
     futures::stream::try_unfold(Some(state), move |state| {
         let sha256 = sha256.clone();
         async move {
-            let Some((mut pieces, mut context, held)) = state else { return Ok(None) };
+            let Some((mut pieces, mut context, held)) = state else {
+                return Ok(None);
+            };
             let Some(piece) = pieces.next().await.transpose()? else {
                 let right = context.finish().as_ref() == sha256;
-                return if right { Ok(held.map(|last| (last, None))) } else { Err(corrupt()) };
+                return if right {
+                    Ok(held.map(|last| (last, None)))
+                } else {
+                    Err(corrupt())
+                };
             };
             context.update(&piece);
             let next = Some((pieces, context, Some(piece)));
@@ -129,7 +199,9 @@ fn verified(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static, sha2
 }
 
 fn corrupt() -> io::Error {
-    tracing::error!("the object store gave other bytes than were stored; the answer was broken off");
+    tracing::error!(
+        "the object store gave other bytes than were stored; the answer was broken off"
+    );
     io::Error::new(io::ErrorKind::InvalidData, "the stored audio is damaged")
 }
 
@@ -140,7 +212,14 @@ fn damaged(job: &Job, cause: anyhow::Error) -> Problem {
 }
 
 fn unsatisfiable(length: u64) -> Problem {
-    let detail = format!("The audio has {length} bytes; none of them is in the range that was asked for.");
-    let content_range = HeaderValue::from_str(&format!("bytes */{length}")).expect("a number is printable");
-    Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", detail).header(header::CONTENT_RANGE, content_range)
+    let detail =
+        format!("The audio has {length} bytes; none of them is in the range that was asked for.");
+    let content_range =
+        HeaderValue::from_str(&format!("bytes */{length}")).expect("a number is printable");
+    Problem::new(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "range_not_satisfiable",
+        detail,
+    )
+    .header(header::CONTENT_RANGE, content_range)
 }

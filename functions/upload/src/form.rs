@@ -26,20 +26,43 @@ pub(crate) struct Form {
 
 impl Form {
     /// Looks at the headers only; reads nothing.
-    pub(crate) fn new(headers: &HeaderMap, body: Body, idle: Duration, options: Options) -> Result<Self, Problem> {
-        let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    pub(crate) fn new(
+        headers: &HeaderMap,
+        body: Body,
+        idle: Duration,
+        options: Options,
+    ) -> Result<Self, Problem> {
+        let content_type = headers
+            .get(http::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let boundary = multer::parse_boundary(content_type).map_err(|_| not_multipart())?;
         let limits = SizeLimit::new().per_field(u64::MAX);
-        let parts = Multipart::with_constraints(paced(body, idle), boundary, Constraints::new().size_limit(limits));
-        Ok(Self { parts, count: 0, options })
+        let parts = Multipart::with_constraints(
+            paced(body, idle),
+            boundary,
+            Constraints::new().size_limit(limits),
+        );
+        Ok(Self {
+            parts,
+            count: 0,
+            options,
+        })
     }
 
     /// The next file, with the options in front of it taken in; `None` at the end of the form.
     pub(crate) async fn next_file(&mut self) -> Result<Option<Field<'static>>, Problem> {
-        while let Some(field) = self.parts.next_field().await.map_err(|error| broken(&error))? {
+        while let Some(field) = self
+            .parts
+            .next_field()
+            .await
+            .map_err(|error| broken(&error))?
+        {
             self.count += 1;
             if self.count > MAX_PARTS {
-                return Err(bad_form(format!("the form has more than {MAX_PARTS} parts")));
+                return Err(bad_form(format!(
+                    "the form has more than {MAX_PARTS} parts"
+                )));
             }
             if field.file_name().is_some() {
                 return Ok(Some(field));
@@ -55,11 +78,16 @@ impl Form {
         while let Some(piece) = field.chunk().await.map_err(|error| broken(&error))? {
             value.extend_from_slice(&piece);
             if value.len() as u64 > MAX_OPTION_BYTES {
-                return Err(bad_form(format!("the field `{name}` is longer than {MAX_OPTION_BYTES} bytes; send the video as a file")));
+                return Err(bad_form(format!(
+                    "the field `{name}` is longer than {MAX_OPTION_BYTES} bytes; send the video as a file"
+                )));
             }
         }
-        let value = String::from_utf8(value).map_err(|_| bad_form(format!("the field `{name}` is not UTF-8")))?;
-        self.options.set(&name, &value).map_err(|error| invalid_option(&error))
+        let value = String::from_utf8(value)
+            .map_err(|_| bad_form(format!("the field `{name}` is not UTF-8")))?;
+        self.options
+            .set(&name, &value)
+            .map_err(|error| invalid_option(&error))
     }
 }
 
@@ -67,8 +95,16 @@ impl Form {
 pub(crate) fn display_name(field: &Field<'_>) -> String {
     let name = field.file_name().unwrap_or_default();
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: String = last.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
-    if clean.trim().is_empty() { "video.mp4".to_owned() } else { clean }
+    let clean: String = last
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_NAME_CHARS)
+        .collect();
+    if clean.trim().is_empty() {
+        "video.mp4".to_owned()
+    } else {
+        clean
+    }
 }
 
 /// A body that must not pause for longer than `idle`.
@@ -93,24 +129,38 @@ pub(crate) fn broken(error: &multer::Error) -> Problem {
             "The upload paused for too long and was broken off; nothing was kept. Send it again.",
         )
         .retryable(true),
-        multer::Error::StreamReadFailed(_) | multer::Error::IncompleteStream | multer::Error::IncompleteFieldData { .. } => {
-            Problem::new(StatusCode::BAD_REQUEST, "upload_interrupted", "The upload ended early; nothing was kept. Send it again.")
-                .retryable(true)
-        }
+        multer::Error::StreamReadFailed(_)
+        | multer::Error::IncompleteStream
+        | multer::Error::IncompleteFieldData { .. } => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "upload_interrupted",
+            "The upload ended early; nothing was kept. Send it again.",
+        )
+        .retryable(true),
         other => bad_form(other.to_string()),
     }
 }
 
 fn timed_out(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    cause
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 pub(crate) fn invalid_option(error: &options::Invalid) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_option", format!("{error}."))
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid_option",
+        format!("{error}."),
+    )
 }
 
 fn bad_form(what: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_form", format!("This is not a form that can be read: {what}."))
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "malformed_form",
+        format!("This is not a form that can be read: {what}."),
+    )
 }
 
 fn not_multipart() -> Problem {

@@ -71,7 +71,9 @@ impl Upload {
             Begun::Known(job) => self.same_again(*job, form).await,
             Begun::InFlight => Err(in_flight()),
             Begun::TooMany => Err(too_many(self.quota.max_jobs_per_user)),
-            Begun::NoSuchUser => Err(auth::invalid_token("the user of this token is gone or disabled")),
+            Begun::NoSuchUser => Err(auth::invalid_token(
+                "the user of this token is gone or disabled",
+            )),
         }
     }
 
@@ -92,7 +94,11 @@ impl Upload {
     /// The acceptance point. What follows it cannot fail the upload any more.
     async fn accept(&self, id: Uuid, received: Received) -> Result<Job, Problem> {
         crash::point("upload.stored");
-        let job = self.store.accept(id, &received).await?.ok_or_else(too_slow)?;
+        let job = self
+            .store
+            .accept(id, &received)
+            .await?
+            .ok_or_else(too_slow)?;
         crash::point("upload.accepted");
         metrics::job_entered(job.state.as_str());
         metrics::bytes_read(received.bytes);
@@ -102,7 +108,16 @@ impl Upload {
     }
 
     async fn wake_a_worker(&self, job_id: Uuid, traceparent: Option<String>) {
-        let Err(error) = self.publisher.publish(&ConvertJob { job_id, traceparent }).await else { return };
+        let Err(error) = self
+            .publisher
+            .publish(&ConvertJob {
+                job_id,
+                traceparent,
+            })
+            .await
+        else {
+            return;
+        };
         metrics::publish_unconfirmed();
         tracing::warn!(%job_id, error = &error as &dyn std::error::Error, "no wake-up was confirmed; the sweep will take the job");
         if let Err(error) = self.store.wake_now(job_id).await {
@@ -140,7 +155,12 @@ impl Upload {
     }
 
     /// From the client to S3, counting and hashing on the way.
-    async fn copy(&self, id: Uuid, field: &mut Field<'static>, writer: &mut Writer) -> Result<File, Problem> {
+    async fn copy(
+        &self,
+        id: Uuid,
+        field: &mut Field<'static>,
+        writer: &mut Writer,
+    ) -> Result<File, Problem> {
         let mut sniffer = Sniffer::default();
         let mut sha256 = digest::Context::new(&digest::SHA256);
         let (mut bytes, mut renewed) = (0, Instant::now());
@@ -159,8 +179,16 @@ impl Upload {
             }
         }
         sniffer.end()?;
-        let sha256 = sha256.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
-        Ok(File { name: display_name(field), bytes, sha256 })
+        let sha256 = sha256
+            .finish()
+            .as_ref()
+            .try_into()
+            .expect("SHA-256 has 32 bytes");
+        Ok(File {
+            name: display_name(field),
+            bytes,
+            sha256,
+        })
     }
 
     /// The same key again: the same answer, if it is the same payload (draft-ietf-httpapi-idempotency-key-header-07).
@@ -183,8 +211,13 @@ impl Upload {
 
     /// Takes back what a refused or broken upload left; what fails here is the janitor's.
     async fn forget(&self, id: Uuid) {
-        let deleted = self.objects.delete(ObjectKey::Source(id)).map_err(anyhow::Error::from);
-        let forgotten = deleted.and_then(|()| self.store.abandon(id).map_err(anyhow::Error::from)).await;
+        let deleted = self
+            .objects
+            .delete(ObjectKey::Source(id))
+            .map_err(anyhow::Error::from);
+        let forgotten = deleted
+            .and_then(|()| self.store.abandon(id).map_err(anyhow::Error::from))
+            .await;
         if let Err(error) = forgotten {
             tracing::warn!(job_id = %id, error = format!("{error:#}"), "cannot take back an upload now; the janitor will");
         }
@@ -193,7 +226,10 @@ impl Upload {
 
 async fn abort(writer: Writer) {
     if let Err(error) = writer.abort().await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot abort an upload to the object store; the janitor will");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot abort an upload to the object store; the janitor will"
+        );
     }
 }
 
@@ -208,8 +244,13 @@ impl Sniffer {
         if self.head.len() >= SNIFF_BYTES {
             return Ok(());
         }
-        self.head.extend_from_slice(&piece[..piece.len().min(SNIFF_BYTES - self.head.len())]);
-        if self.head.len() == SNIFF_BYTES { self.end() } else { Ok(()) }
+        self.head
+            .extend_from_slice(&piece[..piece.len().min(SNIFF_BYTES - self.head.len())]);
+        if self.head.len() == SNIFF_BYTES {
+            self.end()
+        } else {
+            Ok(())
+        }
     }
 
     /// Box types that begin an ISO file, or a QuickTime one older than `ftyp`.
@@ -222,7 +263,11 @@ impl Sniffer {
 }
 
 fn one_file() -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "one_file_required", "exactly 1 file required: send the video as one part with a file name.")
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "one_file_required",
+        "exactly 1 file required: send the video as one part with a file name.",
+    )
 }
 
 fn not_mp4() -> Problem {
@@ -239,20 +284,35 @@ pub(crate) fn too_large(limit: u64) -> Problem {
 }
 
 fn too_many(limit: u32) -> Problem {
-    let detail = format!("You have {limit} unfinished jobs, the most that are allowed; wait until one has ended, or cancel one.");
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_jobs", detail).retry_after(std::time::Duration::from_secs(30))
+    let detail = format!(
+        "You have {limit} unfinished jobs, the most that are allowed; wait until one has ended, or cancel one."
+    );
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_jobs", detail)
+        .retry_after(std::time::Duration::from_secs(30))
 }
 
 fn too_slow() -> Problem {
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "upload_too_slow", "The upload took too long and was broken off; nothing was kept.")
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "upload_too_slow",
+        "The upload took too long and was broken off; nothing was kept.",
+    )
 }
 
 fn in_flight() -> Problem {
-    Problem::new(StatusCode::CONFLICT, "upload_in_progress", "An upload with this Idempotency-Key is still going on.")
-        .retry_after(std::time::Duration::from_secs(10))
+    Problem::new(
+        StatusCode::CONFLICT,
+        "upload_in_progress",
+        "An upload with this Idempotency-Key is still going on.",
+    )
+    .retry_after(std::time::Duration::from_secs(10))
 }
 
 fn other_payload() -> Problem {
     let detail = "This Idempotency-Key was used for another file or other options; use a new key for a new upload.";
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency_key_reused",
+        detail,
+    )
 }
