@@ -36,17 +36,8 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Claims {
-            sub,
-            username,
-            admin,
-            ..
-        } = Claims::from_request_parts(parts, state).await?;
-        Ok(Self {
-            user_id: sub,
-            username,
-            admin,
-        })
+        let Claims { sub, username, admin, .. } = Claims::from_request_parts(parts, state).await?;
+        Ok(Self { user_id: sub, username, admin })
     }
 }
 
@@ -86,10 +77,7 @@ impl<S: Send + Sync> FromRequestParts<S> for BasicCredentials {
 
 /// Credentials of another scheme, or garbled ones, count as none.
 fn credentials<C: Credentials + 'static>(parts: &Parts) -> Option<C> {
-    parts
-        .headers
-        .typed_get::<Authorization<C>>()
-        .map(|Authorization(credentials)| credentials)
+    parts.headers.typed_get::<Authorization<C>>().map(|Authorization(credentials)| credentials)
 }
 
 fn unauthorized(code: &'static str, detail: String, challenge: HeaderValue) -> Problem {
@@ -98,33 +86,20 @@ fn unauthorized(code: &'static str, detail: String, challenge: HeaderValue) -> P
 
 fn no_token() -> Problem {
     let detail = "Log in first, then send the token as: Authorization: Bearer TOKEN.".to_owned();
-    unauthorized(
-        "unauthorized",
-        detail,
-        HeaderValue::from_static(BEARER_CHALLENGE),
-    )
+    unauthorized("unauthorized", detail, HeaderValue::from_static(BEARER_CHALLENGE))
 }
 
 /// The 401 for a token that was sent and is not accepted (RFC 6750, section 3.1); `why` is plain
 /// ASCII without quotes.
 pub fn invalid_token(why: &str) -> Problem {
-    let challenge =
-        format!(r#"{BEARER_CHALLENGE}, error="invalid_token", error_description="{why}""#);
+    let challenge = format!(r#"{BEARER_CHALLENGE}, error="invalid_token", error_description="{why}""#);
     let challenge = HeaderValue::try_from(challenge);
     let challenge = challenge.unwrap_or(HeaderValue::from_static(BEARER_CHALLENGE));
-    unauthorized(
-        "invalid_token",
-        format!("This token is not accepted: {why}."),
-        challenge,
-    )
+    unauthorized("invalid_token", format!("This token is not accepted: {why}."), challenge)
 }
 
 /// The 401 of a login that failed, the same for every reason: it must not tell who has an account.
 pub fn wrong_credentials() -> Problem {
     let detail = "Send an e-mail address and its password by HTTP Basic.".to_owned();
-    unauthorized(
-        "unauthorized",
-        detail,
-        HeaderValue::from_static(BASIC_CHALLENGE),
-    )
+    unauthorized("unauthorized", detail, HeaderValue::from_static(BASIC_CHALLENGE))
 }

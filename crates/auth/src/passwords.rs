@@ -2,10 +2,7 @@
 
 use std::{num::NonZero, sync::Arc, thread::available_parallelism, time::Duration};
 
-use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
-    password_hash::phc::PasswordHash,
-};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version, password_hash::phc::PasswordHash};
 use axum::http::StatusCode;
 use service::Problem;
 use tokio::{sync::Semaphore, task::spawn_blocking};
@@ -43,8 +40,7 @@ pub struct Busy;
 impl From<Busy> for Problem {
     fn from(_: Busy) -> Self {
         let detail = "Too many logins at once; try again in a second.";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
-            .retry_after(Duration::from_secs(1))
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(Duration::from_secs(1))
     }
 }
 
@@ -81,10 +77,7 @@ impl Hasher {
 
     /// A hasher that hashes `at_once` passwords at a time and lets `waiting` more wait.
     pub fn bounded(at_once: usize, waiting: usize) -> Self {
-        Self {
-            running: Arc::new(Semaphore::new(at_once)),
-            admitted: Arc::new(Semaphore::new(at_once + waiting)),
-        }
+        Self { running: Arc::new(Semaphore::new(at_once)), admitted: Arc::new(Semaphore::new(at_once + waiting)) }
     }
 
     /// The password's hash, as a PHC string with a salt of its own.
@@ -108,21 +101,9 @@ impl Hasher {
     }
 
     /// The permits go with the work: a client that gives up does not make room before it is done.
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Busy> {
-        let admitted = self
-            .admitted
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| Busy)?;
-        let running = self
-            .running
-            .clone()
-            .acquire_owned()
-            .await
-            .expect("never closed");
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let running = self.running.clone().acquire_owned().await.expect("never closed");
         let done = spawn_blocking(move || {
             let done = work();
             drop((running, admitted));
@@ -139,8 +120,7 @@ fn argon2() -> Argon2<'static> {
 
 fn hash(password: &str) -> String {
     let hash = argon2().hash_password(password.as_bytes());
-    hash.expect("a salt of the system's randomness and a short password")
-        .to_string()
+    hash.expect("a salt of the system's randomness and a short password").to_string()
 }
 
 fn verify(password: &str, stored: Option<&str>) -> Verdict {
@@ -165,9 +145,8 @@ fn parse(stored: &str) -> Option<PasswordHash> {
 }
 
 fn is_current(hash: &PasswordHash) -> bool {
-    let same_params = Params::try_from(hash).is_ok_and(|params| {
-        (params.m_cost(), params.t_cost(), params.p_cost()) == (MEMORY_KIB, PASSES, LANES)
-    });
+    let same_params = Params::try_from(hash)
+        .is_ok_and(|params| (params.m_cost(), params.t_cost(), params.p_cost()) == (MEMORY_KIB, PASSES, LANES));
     let algorithm = Algorithm::Argon2id.ident();
     same_params && hash.algorithm == algorithm && hash.version == Some(Version::V0x13.into())
 }
@@ -180,29 +159,19 @@ mod tests {
 
     fn hash_with(params: Params, password: &str) -> String {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        argon2
-            .hash_password(password.as_bytes())
-            .unwrap()
-            .to_string()
+        argon2.hash_password(password.as_bytes()).unwrap().to_string()
     }
 
     #[tokio::test]
     async fn a_password_is_right_for_its_own_hash_only() {
         let hasher = Hasher::new();
         let hash = hasher.hash("sesame".into()).await.unwrap();
-        assert!(
-            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{hash}"
-        );
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         let verdict = hasher.verify("sesame".into(), Some(hash.clone())).await;
         assert_eq!(verdict, Ok(Verdict::Right));
         let verdict = hasher.verify("Sesame".into(), Some(hash.clone())).await;
         assert_eq!(verdict, Ok(Verdict::Wrong));
-        assert_ne!(
-            hasher.hash("sesame".into()).await.unwrap(),
-            hash,
-            "each hash has its own salt"
-        );
+        assert_ne!(hasher.hash("sesame".into()).await.unwrap(), hash, "each hash has its own salt");
     }
 
     #[tokio::test]
@@ -216,10 +185,7 @@ mod tests {
     async fn without_a_user_every_password_is_wrong() {
         let hasher = Hasher::new();
         for password in ["", "sesame", &"x".repeat(500)] {
-            assert_eq!(
-                hasher.verify(password.into(), None).await,
-                Ok(Verdict::Wrong)
-            );
+            assert_eq!(hasher.verify(password.into(), None).await, Ok(Verdict::Wrong));
         }
     }
 
@@ -245,9 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stored_hash_that_is_none_is_wrong() {
-        let verdict = Hasher::new()
-            .verify("sesame".into(), Some("sesame".into()))
-            .await;
+        let verdict = Hasher::new().verify("sesame".into(), Some("sesame".into())).await;
         assert_eq!(verdict, Ok(Verdict::Wrong));
     }
 
@@ -259,10 +223,7 @@ mod tests {
         let mut second = Box::pin(hasher.verify("b".into(), None));
         assert!(begun(first.as_mut()).await && begun(second.as_mut()).await);
         assert_eq!(hasher.verify("c".into(), None).await, Err(Busy));
-        assert_eq!(
-            (first.await, second.await),
-            (Ok(Verdict::Wrong), Ok(Verdict::Wrong))
-        );
+        assert_eq!((first.await, second.await), (Ok(Verdict::Wrong), Ok(Verdict::Wrong)));
         assert_eq!(hasher.verify("c".into(), None).await, Ok(Verdict::Wrong));
     }
 

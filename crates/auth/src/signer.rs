@@ -48,38 +48,22 @@ impl Signer {
     /// When the key is not an Ed25519 key in PEM.
     pub fn from_settings(settings: &SignerSettings) -> anyhow::Result<Self> {
         // Environment files cannot hold a line break, so `\n` may stand for one.
-        let pem = settings
-            .jwt_private_key
-            .expose_secret()
-            .replace("\\n", "\n");
+        let pem = settings.jwt_private_key.expose_secret().replace("\\n", "\n");
         let key = EncodingKey::from_ed_pem(pem.trim().as_bytes());
         let key = key.context("JWT_PRIVATE_KEY is not an Ed25519 key in PEM")?;
         let jwk = public_jwk(&key).context("JWT_PRIVATE_KEY has no public half")?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid.clone_from(&jwk.common.key_id);
         let jwks = serde_json::to_string(&JwkSet { keys: vec![jwk] })?;
-        Ok(Self(Arc::new(Inner {
-            key,
-            header,
-            jwks,
-            settings: settings.clone(),
-        })))
+        Ok(Self(Arc::new(Inner { key, header, jwks, settings: settings.clone() })))
     }
 
     /// A signer of this key.
     ///
     /// # Errors
     /// As [`Signer::from_settings`].
-    pub fn from_pem(
-        pem: &SecretString,
-        token: TokenSettings,
-        token_ttl: Duration,
-    ) -> anyhow::Result<Self> {
-        Self::from_settings(&SignerSettings {
-            jwt_private_key: pem.clone(),
-            token_ttl,
-            token,
-        })
+    pub fn from_pem(pem: &SecretString, token: TokenSettings, token_ttl: Duration) -> anyhow::Result<Self> {
+        Self::from_settings(&SignerSettings { jwt_private_key: pem.clone(), token_ttl, token })
     }
 
     /// A token for `caller`, good from `now` on for [`Signer::ttl`].
@@ -87,12 +71,7 @@ impl Signer {
     /// # Panics
     /// Never: the key was checked when it was read, and the claims are plain data.
     pub fn sign(&self, caller: &Caller, now: DateTime<Utc>) -> String {
-        let Inner {
-            key,
-            header,
-            settings,
-            ..
-        } = &*self.0;
+        let Inner { key, header, settings, .. } = &*self.0;
         let iat = now.timestamp();
         let claims = Claims {
             iss: settings.token.jwt_issuer.clone(),

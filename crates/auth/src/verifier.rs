@@ -82,10 +82,7 @@ impl Verifier {
         let JwkSet { keys } = serde_json::from_str(jwks).context("cannot read the JSON")?;
         ensure!(!keys.is_empty(), "there is no key");
         let keys = keys.iter().map(named_key).collect::<anyhow::Result<_>>()?;
-        Ok(Self(Arc::new(Inner {
-            keys,
-            validation: validation(settings),
-        })))
+        Ok(Self(Arc::new(Inner { keys, validation: validation(settings) })))
     }
 
     /// What `token` says, if it is good at `now`.
@@ -101,8 +98,7 @@ impl Verifier {
         }
         let key = header.kid.and_then(|kid| self.0.keys.get(&kid));
         let key = key.ok_or(InvalidToken::Signature)?;
-        let token =
-            decode::<Claims>(token, key, &self.0.validation).map_err(|e| reason(e.kind()))?;
+        let token = decode::<Claims>(token, key, &self.0.validation).map_err(|e| reason(e.kind()))?;
         check_times(&token.claims, now.timestamp())?;
         Ok(token.claims)
     }
@@ -113,10 +109,7 @@ fn named_key(jwk: &Jwk) -> anyhow::Result<(String, DecodingKey)> {
     let AlgorithmParameters::OctetKeyPair(parameters) = &jwk.algorithm else {
         anyhow::bail!("the key {kid} is of another type than OKP");
     };
-    ensure!(
-        parameters.curve == EllipticCurve::Ed25519,
-        "the key {kid} is not for Ed25519"
-    );
+    ensure!(parameters.curve == EllipticCurve::Ed25519, "the key {kid} is not for Ed25519");
     Ok((kid, DecodingKey::from_jwk(jwk)?))
 }
 
@@ -132,9 +125,7 @@ fn validation(settings: &TokenSettings) -> Validation {
 
 fn reason(kind: &ErrorKind) -> InvalidToken {
     match kind {
-        ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => {
-            InvalidToken::Malformed
-        }
+        ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => InvalidToken::Malformed,
         ErrorKind::Json(_)
         | ErrorKind::MissingRequiredClaim(_)
         | ErrorKind::InvalidIssuer

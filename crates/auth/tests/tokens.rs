@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use auth::{
-    Caller, Claims, InvalidToken, Signer, TokenSettings, Verifier, generate_private_key_pem,
-};
+use auth::{Caller, Claims, InvalidToken, Signer, TokenSettings, Verifier, generate_private_key_pem};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -23,10 +21,7 @@ struct Fixture {
 }
 
 fn settings() -> TokenSettings {
-    TokenSettings {
-        jwt_issuer: "video-converter".into(),
-        jwt_audience: "here".into(),
-    }
+    TokenSettings { jwt_issuer: "video-converter".into(), jwt_audience: "here".into() }
 }
 
 fn fixture() -> Fixture {
@@ -34,20 +29,11 @@ fn fixture() -> Fixture {
     let signer = Signer::from_pem(&pem, settings(), Duration::from_hours(1)).unwrap();
     let verifier = Verifier::of(&signer).unwrap();
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
-    Fixture {
-        pem,
-        signer,
-        verifier,
-        now,
-    }
+    Fixture { pem, signer, verifier, now }
 }
 
 fn caller() -> Caller {
-    Caller {
-        user_id: Uuid::from_u128(7),
-        username: "me@example.com".into(),
-        admin: true,
-    }
+    Caller { user_id: Uuid::from_u128(7), username: "me@example.com".into(), admin: true }
 }
 
 impl Fixture {
@@ -57,10 +43,7 @@ impl Fixture {
     }
 
     fn header(&self, algorithm: Algorithm) -> Header {
-        Header {
-            kid: Some(self.kid()),
-            ..Header::new(algorithm)
-        }
+        Header { kid: Some(self.kid()), ..Header::new(algorithm) }
     }
 
     fn key(&self) -> EncodingKey {
@@ -99,15 +82,9 @@ fn a_signed_token_says_who_it_is_for_and_how_long() {
     let fixture = fixture();
     let token = fixture.signer.sign(&caller(), fixture.now);
     let claims = fixture.verifier.verify(&token, fixture.now).unwrap();
-    assert_eq!(
-        (claims.sub, claims.username.as_str()),
-        (Uuid::from_u128(7), "me@example.com")
-    );
+    assert_eq!((claims.sub, claims.username.as_str()), (Uuid::from_u128(7), "me@example.com"));
     assert!(claims.admin);
-    assert_eq!(
-        (claims.iss.as_str(), claims.aud.as_str()),
-        ("video-converter", "here")
-    );
+    assert_eq!((claims.iss.as_str(), claims.aud.as_str()), ("video-converter", "here"));
     assert_eq!((claims.exp - claims.iat, claims.nbf), (3600, claims.iat));
     let again = fixture.signer.sign(&caller(), fixture.now);
     assert_ne!(token, again, "each token has its own id");
@@ -123,11 +100,7 @@ fn the_claims_of_these_tests_are_good_before_they_are_spoilt() {
 fn a_token_is_good_until_it_expires_give_or_take_15_seconds() {
     let fixture = fixture();
     let token = fixture.signer.sign(&caller(), fixture.now);
-    let after = |seconds| {
-        fixture
-            .verifier
-            .verify(&token, fixture.now + TimeDelta::seconds(seconds))
-    };
+    let after = |seconds| fixture.verifier.verify(&token, fixture.now + TimeDelta::seconds(seconds));
     assert!(after(3600 + 14).is_ok());
     assert_eq!(after(3600 + 15), Err(InvalidToken::Expired));
     assert!(after(-15).is_ok());
@@ -138,14 +111,8 @@ fn a_token_is_good_until_it_expires_give_or_take_15_seconds() {
 fn a_token_from_the_future_is_refused() {
     let fixture = fixture();
     let future = fixture.now.timestamp() + 60;
-    assert_eq!(
-        fixture.verify_with("nbf", future),
-        Err(InvalidToken::NotYetValid)
-    );
-    assert_eq!(
-        fixture.verify_with("iat", future),
-        Err(InvalidToken::NotYetValid)
-    );
+    assert_eq!(fixture.verify_with("nbf", future), Err(InvalidToken::NotYetValid));
+    assert_eq!(fixture.verify_with("iat", future), Err(InvalidToken::NotYetValid));
 }
 
 #[test]
@@ -153,60 +120,30 @@ fn times_of_another_type_are_refused() {
     let fixture = fixture();
     let far = (fixture.now.timestamp() + 3600).to_string();
     for claim in ["exp", "nbf", "iat"] {
-        assert_eq!(
-            fixture.verify_with(claim, far.clone()),
-            Err(InvalidToken::Claims),
-            "{claim}"
-        );
-        assert_eq!(
-            fixture.verify_with(claim, Value::Null),
-            Err(InvalidToken::Claims),
-            "{claim}"
-        );
+        assert_eq!(fixture.verify_with(claim, far.clone()), Err(InvalidToken::Claims), "{claim}");
+        assert_eq!(fixture.verify_with(claim, Value::Null), Err(InvalidToken::Claims), "{claim}");
     }
 }
 
 #[test]
 fn every_claim_is_required() {
     let fixture = fixture();
-    let names: Vec<_> = fixture
-        .claims()
-        .as_object()
-        .unwrap()
-        .keys()
-        .cloned()
-        .collect();
+    let names: Vec<_> = fixture.claims().as_object().unwrap().keys().cloned().collect();
     assert_eq!(names.len(), 9);
     for name in names {
         let mut claims = fixture.claims();
         claims.as_object_mut().unwrap().remove(&name);
-        assert_eq!(
-            fixture.verify(&claims),
-            Err(InvalidToken::Claims),
-            "without {name}"
-        );
+        assert_eq!(fixture.verify(&claims), Err(InvalidToken::Claims), "without {name}");
     }
 }
 
 #[test]
 fn a_token_for_or_of_somebody_else_is_refused() {
     let fixture = fixture();
-    assert_eq!(
-        fixture.verify_with("aud", "there"),
-        Err(InvalidToken::Claims)
-    );
-    assert_eq!(
-        fixture.verify_with("aud", json!(["here", "there"])),
-        Err(InvalidToken::Claims)
-    );
-    assert_eq!(
-        fixture.verify_with("iss", "somebody"),
-        Err(InvalidToken::Claims)
-    );
-    assert_eq!(
-        fixture.verify_with("sub", "not a uuid"),
-        Err(InvalidToken::Claims)
-    );
+    assert_eq!(fixture.verify_with("aud", "there"), Err(InvalidToken::Claims));
+    assert_eq!(fixture.verify_with("aud", json!(["here", "there"])), Err(InvalidToken::Claims));
+    assert_eq!(fixture.verify_with("iss", "somebody"), Err(InvalidToken::Claims));
+    assert_eq!(fixture.verify_with("sub", "not a uuid"), Err(InvalidToken::Claims));
 }
 
 #[test]
@@ -226,11 +163,7 @@ fn the_public_key_is_no_shared_secret() {
     let jwks: Value = serde_json::from_str(fixture.signer.jwks()).unwrap();
     let x = jwks["keys"][0]["x"].as_str().unwrap();
     let raw = URL_SAFE_NO_PAD.decode(x).unwrap();
-    for secret in [
-        raw.as_slice(),
-        x.as_bytes(),
-        fixture.signer.jwks().as_bytes(),
-    ] {
+    for secret in [raw.as_slice(), x.as_bytes(), fixture.signer.jwks().as_bytes()] {
         let key = EncodingKey::from_secret(secret);
         let token = encode(&fixture.header(Algorithm::HS256), &fixture.claims(), &key).unwrap();
         let refused = fixture.verifier.verify(&token, fixture.now);
@@ -241,15 +174,10 @@ fn the_public_key_is_no_shared_secret() {
 #[test]
 fn another_key_is_refused_under_its_own_name_under_ours_and_without_one() {
     let (fixture, other) = (fixture(), self::fixture());
-    let refused = fixture
-        .verifier
-        .verify(&other.signer.sign(&caller(), other.now), fixture.now);
+    let refused = fixture.verifier.verify(&other.signer.sign(&caller(), other.now), fixture.now);
     assert_eq!(refused, Err(InvalidToken::Signature));
     let unnamed = Header::new(Algorithm::EdDSA);
-    for (header, key) in [
-        (fixture.header(Algorithm::EdDSA), other.key()),
-        (unnamed, fixture.key()),
-    ] {
+    for (header, key) in [(fixture.header(Algorithm::EdDSA), other.key()), (unnamed, fixture.key())] {
         let token = encode(&header, &fixture.claims(), &key).unwrap();
         let refused = fixture.verifier.verify(&token, fixture.now);
         assert_eq!(refused, Err(InvalidToken::Signature));
@@ -278,15 +206,8 @@ fn a_changed_token_is_refused() {
     let (head, signature) = token.rsplit_once('.').unwrap();
     let mut claims = fixture.claims();
     claims["username"] = "you@example.com".into();
-    let forged = format!(
-        "{}.{}.{signature}",
-        head.split_once('.').unwrap().0,
-        part(&claims)
-    );
-    assert_eq!(
-        fixture.verifier.verify(&forged, fixture.now),
-        Err(InvalidToken::Signature)
-    );
+    let forged = format!("{}.{}.{signature}", head.split_once('.').unwrap().0, part(&claims));
+    assert_eq!(fixture.verifier.verify(&forged, fixture.now), Err(InvalidToken::Signature));
     for garbled in ["", "a.b", "a.b.c", &token[1..], head] {
         let refused = fixture.verifier.verify(garbled, fixture.now);
         assert_eq!(refused, Err(InvalidToken::Malformed), "{garbled}");
@@ -299,10 +220,7 @@ fn a_critical_extension_that_we_do_not_know_is_refused() {
     let mut header = fixture.header(Algorithm::EdDSA);
     header.crit = Some(vec!["b64".into()]);
     let token = encode(&header, &fixture.claims(), &fixture.key()).unwrap();
-    assert_eq!(
-        fixture.verifier.verify(&token, fixture.now),
-        Err(InvalidToken::Malformed)
-    );
+    assert_eq!(fixture.verifier.verify(&token, fixture.now), Err(InvalidToken::Malformed));
 }
 
 #[test]
@@ -324,10 +242,8 @@ fn during_a_rotation_the_tokens_of_both_keys_are_good() {
 fn a_key_is_named_by_its_thumbprint() {
     let der = "302e020100300506032b657004220420\
                9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
-    let bytes: Vec<u8> = (0..der.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&der[at..at + 2], 16).unwrap())
-        .collect();
+    let bytes: Vec<u8> =
+        (0..der.len()).step_by(2).map(|at| u8::from_str_radix(&der[at..at + 2], 16).unwrap()).collect();
     let pem = format!(
         "-----BEGIN PRIVATE KEY-----\\n{}\\n-----END PRIVATE KEY-----\\n",
         base64::engine::general_purpose::STANDARD.encode(bytes)

@@ -14,11 +14,7 @@ const DEFAULT_EMAIL: &str = "admin@example.com";
 
 /// A password that nobody has to remember.
 pub(crate) fn generate_password() -> String {
-    rand::rng()
-        .sample_iter(Alphanumeric)
-        .take(GENERATED_CHARS)
-        .map(char::from)
-        .collect()
+    rand::rng().sample_iter(Alphanumeric).take(GENERATED_CHARS).map(char::from).collect()
 }
 
 /// The account to log in with, as far as it can be told.
@@ -41,40 +37,20 @@ pub(crate) async fn ensure_admin(
     let email = match (email, first) {
         (Some(email), _) => email.to_owned(),
         (None, Some(first)) => {
-            return Ok(Account {
-                email: first.email,
-                password: None,
-                generated: false,
-            });
+            return Ok(Account { email: first.email, password: None, generated: false });
         }
         (None, None) => DEFAULT_EMAIL.to_owned(),
     };
     let known = store.user_by_email(&email).await?;
     if known.is_some() && password.is_none() {
-        return Ok(Account {
-            email,
-            password: None,
-            generated: false,
-        });
+        return Ok(Account { email, password: None, generated: false });
     }
     let generated = password.is_none();
     let password = password.map_or_else(generate_password, str::to_owned);
-    let hash = hasher
-        .hash(password.clone())
-        .await
-        .context("cannot hash the password")?;
+    let hash = hasher.hash(password.clone()).await.context("cannot hash the password")?;
     match known {
         Some(user) => store.set_password_hash(user.id, &hash).await?,
-        None => drop(
-            store
-                .add_user(&email, &hash, true)
-                .await
-                .with_context(|| format!("cannot add {email}"))?,
-        ),
+        None => drop(store.add_user(&email, &hash, true).await.with_context(|| format!("cannot add {email}"))?),
     }
-    Ok(Account {
-        email,
-        password: Some(password),
-        generated,
-    })
+    Ok(Account { email, password: Some(password), generated })
 }

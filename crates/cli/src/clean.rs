@@ -20,15 +20,9 @@ pub(crate) struct Settings {
 }
 
 pub(crate) async fn obey(settings: &Settings) -> anyhow::Result<()> {
-    let janitor = Janitor {
-        store: Store::connect_lazy(&settings.store)?,
-        objects: Objects::new(&settings.objects),
-    };
+    let janitor = Janitor { store: Store::connect_lazy(&settings.store)?, objects: Objects::new(&settings.objects) };
     let cleaned = janitor.clean().await?;
-    println!(
-        "erased the objects of {} jobs and {} broken uploads",
-        cleaned.jobs, cleaned.uploads
-    );
+    println!("erased the objects of {} jobs and {} broken uploads", cleaned.jobs, cleaned.uploads);
     Ok(())
 }
 
@@ -67,38 +61,26 @@ impl Janitor {
 
     async fn erase(&self, job: &Erasable) -> anyhow::Result<()> {
         for attempt in 1..=job.attempt {
-            self.objects
-                .delete(ObjectKey::Audio {
-                    job: job.id,
-                    attempt,
-                })
-                .await?;
+            self.objects.delete(ObjectKey::Audio { job: job.id, attempt }).await?;
         }
         if let Some(upload) = &job.open_upload {
-            self.objects
-                .abort_upload(
-                    ObjectKey::Audio {
-                        job: job.id,
-                        attempt: job.attempt,
-                    },
-                    upload,
-                )
-                .await?;
+            self.objects.abort_upload(ObjectKey::Audio { job: job.id, attempt: job.attempt }, upload).await?;
         }
         if job.source_too {
-            self.objects
-                .delete(ObjectKey::Source(job.source_id))
-                .await?;
+            self.objects.delete(ObjectKey::Source(job.source_id)).await?;
         }
         Ok(self.store.erased(job.id).await?)
     }
 
     async fn forget(&self, abandoned: &Abandoned) -> anyhow::Result<()> {
+        if !self.store.refuse(abandoned.id).await? {
+            return Ok(());
+        }
         let key = ObjectKey::Source(abandoned.id);
         if let Some(upload) = &abandoned.open_upload {
             self.objects.abort_upload(key, upload).await?;
         }
         self.objects.delete(key).await?;
-        Ok(self.store.abandon(abandoned.id).await?)
+        Ok(self.store.forget(abandoned.id).await?)
     }
 }

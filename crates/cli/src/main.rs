@@ -37,10 +37,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
@@ -58,10 +55,7 @@ async fn obey(command: Command) -> anyhow::Result<()> {
         Command::Clean(settings) => clean::obey(&settings).await,
         Command::Redrive(settings) => {
             let moved = queue::redrive(&settings).await?;
-            println!(
-                "{moved} messages were sent to the queue `{}` again",
-                queue::CONVERT
-            );
+            println!("{moved} messages were sent to the queue `{}` again", queue::CONVERT);
             Ok(())
         }
         Command::Variables => {

@@ -14,13 +14,8 @@ pub(crate) fn table() -> String {
             (None, true) => "required".to_owned(),
             (None, false) => String::new(),
         };
-        writeln!(
-            table,
-            "| `{name}` | {default} | {} | {} |",
-            readers.join(", "),
-            variable.help
-        )
-        .expect("a String takes all");
+        writeln!(table, "| `{name}` | {default} | {} | {} |", readers.join(", "), variable.help)
+            .expect("a String takes all");
     }
     table
 }
@@ -29,9 +24,7 @@ fn variables() -> BTreeMap<String, (Variable, Vec<&'static str>)> {
     let mut all = BTreeMap::<String, (Variable, Vec<&'static str>)>::new();
     for (reader, command) in readers() {
         for variable in reference(&command) {
-            let known = all
-                .entry(variable.name.clone())
-                .or_insert_with(|| (variable, Vec::new()));
+            let known = all.entry(variable.name.clone()).or_insert_with(|| (variable, Vec::new()));
             known.1.push(reader);
         }
     }
@@ -40,26 +33,11 @@ fn variables() -> BTreeMap<String, (Variable, Vec<&'static str>)> {
 
 fn readers() -> [(&'static str, Command); 5] {
     [
-        (
-            "login",
-            login::Settings::augment_args(Command::new("login")),
-        ),
-        (
-            "upload",
-            upload::Settings::augment_args(Command::new("upload")),
-        ),
-        (
-            "download",
-            download::Settings::augment_args(Command::new("download")),
-        ),
-        (
-            "convert",
-            convert::Settings::augment_args(Command::new("convert")),
-        ),
-        (
-            "run",
-            crate::run::Settings::augment_args(Command::new("run")),
-        ),
+        ("login", login::Settings::augment_args(Command::new("login"))),
+        ("upload", upload::Settings::augment_args(Command::new("upload"))),
+        ("download", download::Settings::augment_args(Command::new("download"))),
+        ("convert", convert::Settings::augment_args(Command::new("convert"))),
+        ("run", crate::run::Settings::augment_args(Command::new("run"))),
     ]
 }
 
@@ -82,19 +60,9 @@ mod tests {
         let mut meanings = BTreeMap::new();
         for (reader, command) in readers() {
             for variable in reference(&command) {
-                assert!(
-                    !variable.help.is_empty(),
-                    "{} is not explained",
-                    variable.name
-                );
-                let meaning = meanings
-                    .entry(variable.name.clone())
-                    .or_insert_with(|| variable.help.clone());
-                assert_eq!(
-                    *meaning, variable.help,
-                    "{} means something else to {reader}",
-                    variable.name
-                );
+                assert!(!variable.help.is_empty(), "{} is not explained", variable.name);
+                let meaning = meanings.entry(variable.name.clone()).or_insert_with(|| variable.help.clone());
+                assert_eq!(*meaning, variable.help, "{} means something else to {reader}", variable.name);
             }
         }
     }

@@ -83,28 +83,14 @@ struct State {
 
 pub(crate) async fn run(mut settings: Settings) -> anyhow::Result<()> {
     // On one machine somebody may well look at the metrics: a free port, unless one is given.
-    settings
-        .service
-        .telemetry
-        .metrics_addr
-        .get_or_insert_with(|| (Ipv4Addr::LOCALHOST, 0).into());
+    settings.service.telemetry.metrics_addr.get_or_insert_with(|| (Ipv4Addr::LOCALHOST, 0).into());
     let telemetry = telemetry::init("video-converter", &settings.service.telemetry)?;
     let shutdown = Shutdown::listen(settings.service.serve.shutdown_grace)?;
     // Bound first: a port that is taken should be said before anything is started.
     let listener = bind(&settings).await?;
-    println!(
-        "starting PostgreSQL, RabbitMQ and S3 in {} ...",
-        settings.data_dir.display()
-    );
+    println!("starting PostgreSQL, RabbitMQ and S3 in {} ...", settings.data_dir.display());
     let stack = Stack::start(&settings.data_dir, Durability::Kept).await?;
-    let served = serve(
-        &settings,
-        &stack,
-        listener,
-        shutdown,
-        telemetry.metrics_addr(),
-    )
-    .await;
+    let served = serve(&settings, &stack, listener, shutdown, telemetry.metrics_addr()).await;
     println!("stopping ...");
     let stopped = stack.stop().await;
     served.and(stopped).and(telemetry.shutdown())
@@ -112,12 +98,9 @@ pub(crate) async fn run(mut settings: Settings) -> anyhow::Result<()> {
 
 async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
     let address = (settings.service.serve.host, settings.service.serve.port);
-    TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "cannot listen on port {}; choose another with PORT",
-            address.1
-        )
-    })
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on port {}; choose another with PORT", address.1))
 }
 
 async fn serve(
@@ -127,19 +110,10 @@ async fn serve(
     shutdown: Shutdown,
     metrics: Option<SocketAddr>,
 ) -> anyhow::Result<()> {
-    let store_settings = store::Settings {
-        database_url: stack.database_url().into(),
-        database_max_connections: 20,
-    };
-    let queue_settings = queue::Settings {
-        amqp_url: stack.amqp_url().into(),
-        amqp_declare: true,
-    };
+    let store_settings = store::Settings { database_url: stack.database_url().into(), database_max_connections: 20 };
+    let queue_settings = queue::Settings { amqp_url: stack.amqp_url().into(), amqp_declare: true };
     store::migrate(stack.database_url()).await?;
-    write_private(
-        &settings.data_dir.join("database-url"),
-        stack.database_url(),
-    )?;
+    write_private(&settings.data_dir.join("database-url"), stack.database_url())?;
     let store = Store::connect_lazy(&store_settings)?;
     // Nobody else works on this data: what a killed run left in hand can be taken up at once.
     store.end_leases().await?;
@@ -147,43 +121,22 @@ async fn serve(
     objects.ensure_bucket().await?;
     let state = state(settings, &store, &objects, &queue_settings, &shutdown)?;
     let email = settings.admin_email.as_deref();
-    let password = settings
-        .admin_password
-        .as_ref()
-        .map(ExposeSecret::expose_secret);
+    let password = settings.admin_password.as_ref().map(ExposeSecret::expose_secret);
     let account = accounts::ensure_admin(&store, &state.hasher, email, password).await?;
 
     let mut background = JoinSet::new();
-    let workers = settings
-        .workers
-        .unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+    let workers = settings.workers.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
     for _ in 0..workers {
-        let worker = Worker::new(
-            store.clone(),
-            objects.clone(),
-            &queue_settings,
-            &settings.worker,
-            shutdown.clone(),
-        );
+        let worker = Worker::new(store.clone(), objects.clone(), &queue_settings, &settings.worker, shutdown.clone());
         background.spawn(async move { worker.run().await });
     }
-    background.spawn(clean_up(
-        Janitor {
-            store: store.clone(),
-            objects,
-        },
-        shutdown.clone(),
-    ));
+    background.spawn(clean_up(Janitor { store: store.clone(), objects }, shutdown.clone()));
     background.spawn(count_jobs(store.clone(), shutdown.clone()));
 
-    let routes = login::router()
-        .merge(upload::router())
-        .merge(download::router())
-        .with_state(state);
+    let routes = login::router().merge(upload::router()).merge(download::router()).with_state(state);
     let router = service::http::wrap(routes, "video-converter");
     announce(settings, &account, metrics);
-    let served =
-        service::serve::on(listener, router, &settings.service.serve, shutdown.clone()).await;
+    let served = service::serve::on(listener, router, &settings.service.serve, shutdown.clone()).await;
     // Whatever ended the serving, nothing may go on without it; a second request would cut off what is in hand.
     if !shutdown.is_requested() {
         shutdown.request();
@@ -200,11 +153,7 @@ fn state(
     queue: &queue::Settings,
     shutdown: &Shutdown,
 ) -> anyhow::Result<State> {
-    let signer = Signer::from_pem(
-        &signing_key(&settings.data_dir)?,
-        settings.tokens.clone(),
-        settings.token_ttl,
-    )?;
+    let signer = Signer::from_pem(&signing_key(&settings.data_dir)?, settings.tokens.clone(), settings.token_ttl)?;
     Ok(State {
         store: store.clone(),
         changes: Changes::listen(store.clone()),
@@ -237,8 +186,7 @@ fn signing_key(data_dir: &Path) -> anyhow::Result<SecretString> {
     if !path.exists() {
         write_private(&path, auth::generate_private_key_pem()?.expose_secret())?;
     }
-    let pem =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let pem = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(pem.into())
 }
 
@@ -246,12 +194,7 @@ fn signing_key(data_dir: &Path) -> anyhow::Result<SecretString> {
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let half = path.with_extension("new");
     let write = || {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&half)?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&half, path)
@@ -271,22 +214,15 @@ async fn clean_up(janitor: Janitor, shutdown: Shutdown) {
 async fn count_jobs(store: Store, shutdown: Shutdown) {
     while wait(COUNT_EVERY, &shutdown).await {
         match store.count_by_state().await {
-            Ok(counts) => {
-                service::metrics::jobs(&counts.map(|(state, count)| (state.as_str(), count)))
-            }
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot count the jobs now"
-            ),
+            Ok(counts) => service::metrics::jobs(&counts.map(|(state, count)| (state.as_str(), count))),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot count the jobs now"),
         }
     }
 }
 
 /// `false`: it is time to stop.
 async fn wait(time: Duration, shutdown: &Shutdown) -> bool {
-    tokio::time::timeout(time, shutdown.requested())
-        .await
-        .is_err()
+    tokio::time::timeout(time, shutdown.requested()).await.is_err()
 }
 
 fn announce(settings: &Settings, account: &accounts::Account, metrics: Option<SocketAddr>) {
@@ -305,11 +241,7 @@ fn announce(settings: &Settings, account: &accounts::Account, metrics: Option<So
     }
     println!("\nLog in, upload a video, download its audio:\n");
     println!("  TOKEN=$(curl -sS -X POST {url}/login -u '{email}:{shown}')");
-    println!(
-        "  curl -X POST -F 'file=@./video.mp4' -H \"Authorization: Bearer $TOKEN\" {url}/upload"
-    );
-    println!(
-        "  curl --output video.mp3 -H \"Authorization: Bearer $TOKEN\" \"{url}/download?fid=$FID\"\n"
-    );
+    println!("  curl -X POST -F 'file=@./video.mp4' -H \"Authorization: Bearer $TOKEN\" {url}/upload");
+    println!("  curl --output video.mp3 -H \"Authorization: Bearer $TOKEN\" \"{url}/download?fid=$FID\"\n");
     println!("FID is the `fid` that the upload answers. Ctrl-C stops everything.");
 }

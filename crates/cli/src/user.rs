@@ -60,19 +60,14 @@ pub(crate) async fn obey(settings: Settings) -> anyhow::Result<()> {
         Command::Passwd { email } => {
             let user = find(&store, &email).await?;
             let password = password()?;
-            store
-                .set_password_hash(user.id, &Hasher::new().hash(password.text.clone()).await?)
-                .await?;
+            store.set_password_hash(user.id, &Hasher::new().hash(password.text.clone()).await?).await?;
             println!("changed the password of {}", user.email);
             password.tell();
         }
         Command::Disable { email } => {
             let user = find(&store, &email).await?;
             store.set_disabled(user.id, true).await?;
-            println!(
-                "disabled {}; tokens that were handed out can still look and download until they end",
-                user.email
-            );
+            println!("disabled {}; tokens that were handed out can still look and download until they end", user.email);
         }
         Command::Enable { email } => {
             let user = find(&store, &email).await?;
@@ -85,21 +80,14 @@ pub(crate) async fn obey(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn find(store: &Store, email: &str) -> anyhow::Result<User> {
-    store
-        .user_by_email(email)
-        .await?
-        .with_context(|| format!("there is no user {email}"))
+    store.user_by_email(email).await?.with_context(|| format!("there is no user {email}"))
 }
 
 fn list(users: &[User]) {
     for user in users {
         let role = if user.admin { "admin" } else { "user" };
         let state = if user.disabled { "disabled" } else { "enabled" };
-        println!(
-            "{}\t{role}\t{state}\t{}",
-            user.email,
-            user.created_at.format("%Y-%m-%d")
-        );
+        println!("{}\t{role}\t{state}\t{}", user.email, user.created_at.format("%Y-%m-%d"));
     }
 }
 
@@ -120,28 +108,15 @@ impl Password {
 fn password() -> anyhow::Result<Password> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        return Ok(Password {
-            text: accounts::generate_password(),
-            generated: true,
-        });
+        return Ok(Password { text: accounts::generate_password(), generated: true });
     }
     let mut line = String::new();
-    stdin
-        .lock()
-        .read_line(&mut line)
-        .context("cannot read the password from standard input")?;
+    stdin.lock().read_line(&mut line).context("cannot read the password from standard input")?;
     match line.trim_end_matches(['\r', '\n']) {
-        "" => Ok(Password {
-            text: accounts::generate_password(),
-            generated: true,
-        }),
-        text if text.len() < accounts::MIN_PASSWORD_BYTES => bail!(
-            "a password has at least {} bytes",
-            accounts::MIN_PASSWORD_BYTES
-        ),
-        text => Ok(Password {
-            text: text.to_owned(),
-            generated: false,
-        }),
+        "" => Ok(Password { text: accounts::generate_password(), generated: true }),
+        text if text.len() < accounts::MIN_PASSWORD_BYTES => {
+            bail!("a password has at least {} bytes", accounts::MIN_PASSWORD_BYTES)
+        }
+        text => Ok(Password { text: text.to_owned(), generated: false }),
     }
 }

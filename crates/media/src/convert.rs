@@ -32,10 +32,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_duration: Duration::from_hours(4),
-            max_output_bytes: 600_000_000,
-        }
+        Self { max_duration: Duration::from_hours(4), max_output_bytes: 600_000_000 }
     }
 }
 
@@ -86,23 +83,9 @@ pub fn convert(
     let decoder = Decoder::open(&demuxer)?;
     let timeline = Timeline::new(demuxer.codec().1);
     let total = demuxer.total().map(Span::duration);
-    let ticker = Ticker {
-        progress,
-        total,
-        last: None,
-    };
-    Conversion {
-        demuxer,
-        timeline,
-        decoder,
-        output: None,
-        pending: Pending::default(),
-        sink,
-        options,
-        limits,
-        ticker,
-    }
-    .run()
+    let ticker = Ticker { progress, total, last: None };
+    Conversion { demuxer, timeline, decoder, output: None, pending: Pending::default(), sink, options, limits, ticker }
+        .run()
 }
 
 struct Conversion<'a> {
@@ -154,9 +137,7 @@ impl Conversion<'_> {
     fn encode(&mut self, frame: frame::Audio) -> Result<(), Error> {
         let output = match &mut self.output {
             Some(output) => output,
-            None => self
-                .output
-                .insert(Output::open(&frame, self.options, &self.pending)?),
+            None => self.output.insert(Output::open(&frame, self.options, &self.pending)?),
         };
         for frame in output.resampler.convert(frame)? {
             output.encoder.push(&frame)?;
@@ -189,11 +170,7 @@ impl Conversion<'_> {
 
     fn check_duration(&self, duration: Duration) -> Result<(), InputError> {
         let limit = self.limits.max_duration;
-        if duration > limit {
-            Err(InputError::TooLong { duration, limit })
-        } else {
-            Ok(())
-        }
+        if duration > limit { Err(InputError::TooLong { duration, limit }) } else { Ok(()) }
     }
 
     fn report(&self, output: &Output) -> Report {
@@ -206,8 +183,7 @@ impl Conversion<'_> {
             channels: u8::try_from(target.channel_layout.channels()).unwrap_or(2),
             bytes_read: self.demuxer.bytes_read(),
             bytes_written: self.pending.end(),
-            warning: (damaged > 0)
-                .then(|| format!("{damaged} damaged pieces of audio were skipped.")),
+            warning: (damaged > 0).then(|| format!("{damaged} damaged pieces of audio were skipped.")),
         };
         tracing::debug!(?report, "converted");
         report
@@ -238,22 +214,12 @@ struct Ticker<'a> {
 
 impl Ticker<'_> {
     fn tick(&mut self, done: Duration) -> Result<(), Error> {
-        if self
-            .last
-            .is_some_and(|last| last.elapsed() < PROGRESS_INTERVAL)
-        {
-            Ok(())
-        } else {
-            self.call(done)
-        }
+        if self.last.is_some_and(|last| last.elapsed() < PROGRESS_INTERVAL) { Ok(()) } else { self.call(done) }
     }
 
     fn call(&mut self, done: Duration) -> Result<(), Error> {
         self.last = Some(Instant::now());
-        match (self.progress)(Progress {
-            done,
-            total: self.total,
-        }) {
+        match (self.progress)(Progress { done, total: self.total }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Cancelled),
         }

@@ -11,9 +11,7 @@ use crate::{
 };
 
 /// The decoders that a stranger's file may reach, besides `pcm_*`; `FFmpeg`'s names.
-const DECODERS: [&str; 9] = [
-    "aac", "ac3", "alac", "eac3", "flac", "mp3", "mp3float", "opus", "vorbis",
-];
+const DECODERS: [&str; 9] = ["aac", "ac3", "alac", "eac3", "flac", "mp3", "mp3float", "opus", "vorbis"];
 
 /// Decodes one track. What cannot be decoded is counted and passed over, as players do.
 pub(crate) struct Decoder {
@@ -27,9 +25,7 @@ impl Decoder {
         let (parameters, time_base) = demuxer.codec();
         let codec = find(&parameters, demuxer)?;
         let context = codec::Context::from_parameters(parameters);
-        let mut context = context
-            .map_err(Error::engine("preparing the decoder"))?
-            .decoder();
+        let mut context = context.map_err(Error::engine("preparing the decoder"))?.decoder();
         context.set_packet_time_base(time_base);
         let opened = context.open_as(codec).and_then(decoder::Opened::audio);
         let inner = opened.map_err(|_| InputError::Corrupt {
@@ -76,9 +72,7 @@ impl Decoder {
 
 /// Whether a codec only says that it has nothing more to give for now, or for ever.
 pub(crate) fn is_dry(error: ffmpeg::Error) -> bool {
-    let again = ffmpeg::Error::Other {
-        errno: ffmpeg::error::EAGAIN,
-    };
+    let again = ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN };
     error == ffmpeg::Error::Eof || error == again
 }
 

@@ -53,12 +53,7 @@ impl Demuxer {
         let mut input = open_mov(&source)?;
         let track = choose_track(&input)?;
         mov::discard_all_but(&mut input, track);
-        Ok(Self {
-            input,
-            source,
-            track,
-            damaged_run: 0,
-        })
+        Ok(Self { input, source, track, damaged_run: 0 })
     }
 
     /// What a decoder needs to know, and the unit of the packets' times.
@@ -69,18 +64,12 @@ impl Demuxer {
 
     /// The four-character code of the track, readable even if it is not text.
     pub(crate) fn codec_tag(&self) -> String {
-        mov::four_character_code(&self.stream())
-            .escape_ascii()
-            .to_string()
+        mov::four_character_code(&self.stream()).escape_ascii().to_string()
     }
 
     /// The track's length if the index tells it; that of a fragmented file shows only at the end.
     pub(crate) fn total(&self) -> Option<Span> {
-        if self.is_fragmented() {
-            None
-        } else {
-            self.promise(0)
-        }
+        if self.is_fragmented() { None } else { self.promise(0) }
     }
 
     /// At the end: how much audio the container promises. `start` is the time of the first decoded sample.
@@ -90,16 +79,9 @@ impl Demuxer {
     pub(crate) fn promise(&self, start: i64) -> Option<Span> {
         let stream = self.stream();
         let ticks = u64::try_from(stream.duration()).ok()?;
-        let unplayed = if self.is_fragmented() {
-            start
-        } else {
-            start.min(0)
-        };
+        let unplayed = if self.is_fragmented() { start } else { start.min(0) };
         let ticks = ticks.saturating_sub(unplayed.unsigned_abs());
-        (ticks > 0).then(|| Span {
-            ticks,
-            time_base: stream.time_base(),
-        })
+        (ticks > 0).then(|| Span { ticks, time_base: stream.time_base() })
     }
 
     fn is_fragmented(&self) -> bool {
@@ -114,11 +96,7 @@ impl Demuxer {
     /// Reads on to the track's next packet. An encrypted one ends the matter.
     pub(crate) fn next(&mut self) -> Result<Next, Error> {
         let next = self.read()?;
-        self.damaged_run = if matches!(next, Next::Damage) {
-            self.damaged_run + 1
-        } else {
-            0
-        };
+        self.damaged_run = if matches!(next, Next::Damage) { self.damaged_run + 1 } else { 0 };
         match next {
             Next::Packet(packet) if is_encrypted(&packet) => Err(InputError::Encrypted.into()),
             Next::Damage if self.damaged_run > MAX_DAMAGED_RUN => Ok(Next::End),
@@ -144,9 +122,7 @@ impl Demuxer {
     }
 
     fn stream(&self) -> ffmpeg::Stream<'_> {
-        self.input
-            .stream(self.track)
-            .expect("the track was chosen from this input")
+        self.input.stream(self.track).expect("the track was chosen from this input")
     }
 }
 
@@ -163,8 +139,7 @@ impl Span {
     fn in_units_of(self, per_second: u32) -> u64 {
         let numerator = u128::from(self.time_base.numerator().unsigned_abs());
         let denominator = u128::from(self.time_base.denominator().unsigned_abs()).max(1);
-        let units = (u128::from(self.ticks) * numerator * u128::from(per_second) + denominator / 2)
-            / denominator;
+        let units = (u128::from(self.ticks) * numerator * u128::from(per_second) + denominator / 2) / denominator;
         u64::try_from(units).unwrap_or(u64::MAX)
     }
 }
@@ -194,18 +169,10 @@ fn open_mov(source: &SharedSource) -> Result<format::context::Input, Error> {
 
 fn choose_track(input: &format::context::Input) -> Result<usize, InputError> {
     let is_audio = |stream: &ffmpeg::Stream<'_>| stream.parameters().medium() == media::Type::Audio;
-    let is_default = |stream: &ffmpeg::Stream<'_>| {
-        stream
-            .disposition()
-            .contains(format::stream::Disposition::DEFAULT)
-    };
+    let is_default = |stream: &ffmpeg::Stream<'_>| stream.disposition().contains(format::stream::Disposition::DEFAULT);
     let mut audio = input.streams().filter(is_audio);
     let first = audio.next().ok_or(InputError::NoAudio)?;
-    let track = if is_default(&first) {
-        first
-    } else {
-        audio.find(is_default).unwrap_or(first)
-    };
+    let track = if is_default(&first) { first } else { audio.find(is_default).unwrap_or(first) };
     if ENCRYPTED.contains(&mov::four_character_code(&track)) {
         return Err(InputError::Encrypted);
     }
@@ -214,7 +181,5 @@ fn choose_track(input: &format::context::Input) -> Result<usize, InputError> {
 
 /// Without a key the demuxer passes encrypted packets on, and says so.
 fn is_encrypted(packet: &Packet) -> bool {
-    packet
-        .side_data()
-        .any(|data| matches!(data.kind(), side_data::Type::EncryptionInfo))
+    packet.side_data().any(|data| matches!(data.kind(), side_data::Type::EncryptionInfo))
 }

@@ -25,25 +25,14 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// Opens LAME; the mp3 goes to `output`.
-    pub(crate) fn open(
-        input: Definition,
-        bitrate: Bitrate,
-        output: Pending,
-    ) -> Result<Self, Error> {
+    pub(crate) fn open(input: Definition, bitrate: Bitrate, output: Pending) -> Result<Self, Error> {
         let codec = encoder::find_by_name("libmp3lame")
             .ok_or(ffmpeg::Error::EncoderNotFound)
             .map_err(Error::engine("finding the mp3 encoder"))?;
-        let lame =
-            open_lame(codec, input, bitrate).map_err(Error::engine("opening the mp3 encoder"))?;
+        let lame = open_lame(codec, input, bitrate).map_err(Error::engine("opening the mp3 encoder"))?;
         let muxer = open_muxer(codec, &lame, output).map_err(Error::engine("starting the mp3"))?;
         let channels = usize::try_from(input.channel_layout.channels()).unwrap_or_default();
-        Ok(Self {
-            lame,
-            muxer,
-            input,
-            waiting: vec![Vec::new(); channels],
-            samples: 0,
-        })
+        Ok(Self { lame, muxer, input, waiting: vec![Vec::new(); channels], samples: 0 })
     }
 
     /// Encodes as many whole frames as there are samples for.
@@ -63,13 +52,9 @@ impl Encoder {
         if !self.waiting[0].is_empty() {
             self.encode(self.waiting[0].len())?;
         }
-        self.lame
-            .send_eof()
-            .map_err(Error::engine("ending the mp3"))?;
+        self.lame.send_eof().map_err(Error::engine("ending the mp3"))?;
         self.mux()?;
-        self.muxer
-            .write_trailer()
-            .map_err(Error::engine("completing the mp3"))
+        self.muxer.write_trailer().map_err(Error::engine("completing the mp3"))
     }
 
     /// Samples per channel taken so far.
@@ -82,23 +67,16 @@ impl Encoder {
         frame.set_rate(self.input.rate);
         frame.set_pts(i64::try_from(self.samples).ok());
         for (channel, waiting) in self.waiting.iter_mut().enumerate() {
-            frame
-                .plane_mut(channel)
-                .copy_from_slice(&waiting[..samples]);
+            frame.plane_mut(channel).copy_from_slice(&waiting[..samples]);
             waiting.drain(..samples);
         }
         self.samples += samples as u64;
-        self.lame
-            .send_frame(&frame)
-            .map_err(Error::engine("encoding"))?;
+        self.lame.send_frame(&frame).map_err(Error::engine("encoding"))?;
         self.mux()
     }
 
     fn mux(&mut self) -> Result<(), Error> {
-        let time_base = self
-            .muxer
-            .stream(0)
-            .map_or(self.time_base(), |stream| stream.time_base());
+        let time_base = self.muxer.stream(0).map_or(self.time_base(), |stream| stream.time_base());
         let mut packet = Packet::empty();
         loop {
             match self.lame.receive_packet(&mut packet) {
@@ -108,9 +86,7 @@ impl Encoder {
             }
             packet.set_stream(0);
             packet.rescale_ts(self.time_base(), time_base);
-            packet
-                .write_interleaved(&mut self.muxer)
-                .map_err(Error::engine("writing the mp3"))?;
+            packet.write_interleaved(&mut self.muxer).map_err(Error::engine("writing the mp3"))?;
         }
     }
 
@@ -119,11 +95,7 @@ impl Encoder {
     }
 }
 
-fn open_lame(
-    codec: ffmpeg::Codec,
-    input: Definition,
-    bitrate: Bitrate,
-) -> Result<encoder::Audio, ffmpeg::Error> {
+fn open_lame(codec: ffmpeg::Codec, input: Definition, bitrate: Bitrate) -> Result<encoder::Audio, ffmpeg::Error> {
     let rate = i32::try_from(input.rate).map_err(|_| ffmpeg::Error::InvalidData)?;
     let mut settings = codec::Context::new_with_codec(codec).encoder().audio()?;
     settings.set_rate(rate);

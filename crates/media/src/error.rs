@@ -100,25 +100,16 @@ impl InputError {
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotMp4 => {
-                f.write_str("This is not an mp4 video (mp4, m4v, mov, m4a and 3gp are accepted).")
-            }
-            Self::NoAudio => {
-                f.write_str("The video has no audio track, so there is nothing to convert.")
-            }
-            Self::Encrypted => {
-                f.write_str("The audio is encrypted (DRM); upload a copy without protection.")
-            }
+            Self::NotMp4 => f.write_str("This is not an mp4 video (mp4, m4v, mov, m4a and 3gp are accepted)."),
+            Self::NoAudio => f.write_str("The video has no audio track, so there is nothing to convert."),
+            Self::Encrypted => f.write_str("The audio is encrypted (DRM); upload a copy without protection."),
             Self::UnsupportedCodec { codec } => {
                 write!(
                     f,
                     "The audio is in the format {codec}, which is not supported; AAC, ALAC, AC-3, MP3, Opus, Vorbis, FLAC and PCM are."
                 )
             }
-            Self::Truncated {
-                decoded,
-                promised: Some(promised),
-            } => {
+            Self::Truncated { decoded, promised: Some(promised) } => {
                 write!(
                     f,
                     "The file is incomplete: {} of {} of audio are there. Upload it again.",
@@ -129,32 +120,14 @@ impl fmt::Display for InputError {
             Self::Truncated { promised: None, .. } => {
                 f.write_str("The file is incomplete: its index (moov) is missing. Upload it again.")
             }
-            Self::Corrupt {
-                decoded,
-                promised: Some(promised),
-            } => {
-                write!(
-                    f,
-                    "The audio is damaged: {} of {} could be decoded.",
-                    Seconds(*decoded),
-                    Seconds(*promised)
-                )
+            Self::Corrupt { decoded, promised: Some(promised) } => {
+                write!(f, "The audio is damaged: {} of {} could be decoded.", Seconds(*decoded), Seconds(*promised))
             }
-            Self::Corrupt { promised: None, .. } => {
-                f.write_str("The file is damaged: its audio could not be read.")
-            }
+            Self::Corrupt { promised: None, .. } => f.write_str("The file is damaged: its audio could not be read."),
             Self::TooLong { duration, limit } => {
-                write!(
-                    f,
-                    "The audio is longer ({}) than the limit of {}.",
-                    Seconds(*duration),
-                    Seconds(*limit)
-                )
+                write!(f, "The audio is longer ({}) than the limit of {}.", Seconds(*duration), Seconds(*limit))
             }
-            Self::OutputTooLarge { limit } => write!(
-                f,
-                "The mp3 would be larger than the limit of {limit} bytes."
-            ),
+            Self::OutputTooLarge { limit } => write!(f, "The mp3 would be larger than the limit of {limit} bytes."),
         }
     }
 }

@@ -36,9 +36,7 @@ impl Pending {
             sink.append(&state.appended)?;
             state.appended.clear();
         }
-        mem::take(&mut state.rewritten)
-            .into_iter()
-            .try_for_each(|(offset, bytes)| sink.rewrite_head(offset, &bytes))
+        mem::take(&mut state.rewritten).into_iter().try_for_each(|(offset, bytes)| sink.rewrite_head(offset, &bytes))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -82,9 +80,7 @@ impl Seek for Pending {
             SeekFrom::End(offset) => state.end.checked_add_signed(offset),
         };
         // A hole could not be streamed, so there is none.
-        state.position = position
-            .filter(|position| *position <= state.end)
-            .ok_or(io::ErrorKind::InvalidInput)?;
+        state.position = position.filter(|position| *position <= state.end).ok_or(io::ErrorKind::InvalidInput)?;
         Ok(state.position)
     }
 }
@@ -117,21 +113,14 @@ mod tests {
 
         let mut sink = Calls::default();
         pending.drain(&mut sink).expect("within the rules");
-        assert_eq!(
-            sink.0,
-            [(u64::MAX, b"abcdefGH".to_vec()), (4, b"EF".to_vec())]
-        );
+        assert_eq!(sink.0, [(u64::MAX, b"abcdefGH".to_vec()), (4, b"EF".to_vec())]);
     }
 
     #[test]
     fn bytes_after_the_head_cannot_be_rewritten() {
         let mut pending = Pending::default();
-        pending
-            .write_all(&vec![0; 70_000])
-            .expect("within the rules");
-        pending
-            .seek(SeekFrom::Start(HEAD_BYTES - 1))
-            .expect("within the rules");
+        pending.write_all(&vec![0; 70_000]).expect("within the rules");
+        pending.seek(SeekFrom::Start(HEAD_BYTES - 1)).expect("within the rules");
         assert!(pending.write_all(b"ab").is_err());
     }
 }

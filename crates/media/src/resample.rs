@@ -31,18 +31,10 @@ impl Resampler {
         let from = definition(frame);
         let to = Definition {
             format: Sample::F32(sample::Type::Planar),
-            channel_layout: if frame.channels() == 1 {
-                ChannelLayout::MONO
-            } else {
-                ChannelLayout::STEREO
-            },
+            channel_layout: if frame.channels() == 1 { ChannelLayout::MONO } else { ChannelLayout::STEREO },
             rate: mp3_rate(from.rate),
         };
-        Ok(Self {
-            from,
-            to,
-            context: open(from, to)?,
-        })
+        Ok(Self { from, to, context: open(from, to)? })
     }
 
     /// The format of what comes out.
@@ -72,11 +64,8 @@ impl Resampler {
             return Ok(ready);
         };
         loop {
-            let mut frame =
-                frame::Audio::new(self.to.format, FLUSH_SAMPLES, self.to.channel_layout);
-            context
-                .flush(&mut frame)
-                .map_err(Error::engine("emptying the resampler"))?;
+            let mut frame = frame::Audio::new(self.to.format, FLUSH_SAMPLES, self.to.channel_layout);
+            context.flush(&mut frame).map_err(Error::engine("emptying the resampler"))?;
             if frame.samples() == 0 {
                 return Ok(ready);
             }
@@ -87,19 +76,10 @@ impl Resampler {
 
 fn run(context: &mut resampling::Context, frame: &frame::Audio) -> Result<frame::Audio, Error> {
     let (from, to) = (u64::from(context.input().rate), *context.output());
-    let waiting = context
-        .delay()
-        .map_or(0, |delay| usize::try_from(delay.output).unwrap_or_default());
-    let scaled =
-        usize::try_from(frame.samples() as u64 * u64::from(to.rate) / from).unwrap_or_default();
-    let mut converted = frame::Audio::new(
-        to.format,
-        waiting + scaled + SLACK_SAMPLES,
-        to.channel_layout,
-    );
-    context
-        .run(frame, &mut converted)
-        .map_err(Error::engine("resampling"))?;
+    let waiting = context.delay().map_or(0, |delay| usize::try_from(delay.output).unwrap_or_default());
+    let scaled = usize::try_from(frame.samples() as u64 * u64::from(to.rate) / from).unwrap_or_default();
+    let mut converted = frame::Audio::new(to.format, waiting + scaled + SLACK_SAMPLES, to.channel_layout);
+    context.run(frame, &mut converted).map_err(Error::engine("resampling"))?;
     Ok(converted)
 }
 
@@ -107,36 +87,19 @@ fn open(from: Definition, to: Definition) -> Result<Option<resampling::Context>,
     if from == to {
         return Ok(None);
     }
-    let context = resampling::Context::get(
-        from.format,
-        from.channel_layout,
-        from.rate,
-        to.format,
-        to.channel_layout,
-        to.rate,
-    );
+    let context =
+        resampling::Context::get(from.format, from.channel_layout, from.rate, to.format, to.channel_layout, to.rate);
     context.map(Some).map_err(|_| InputError::UnsupportedCodec {
-        codec: format!(
-            "{} Hz, {} channels",
-            from.rate,
-            from.channel_layout.channels()
-        ),
+        codec: format!("{} Hz, {} channels", from.rate, from.channel_layout.channels()),
     })
 }
 
 fn definition(frame: &frame::Audio) -> Definition {
-    Definition {
-        format: frame.format(),
-        channel_layout: frame.channel_layout(),
-        rate: frame.rate(),
-    }
+    Definition { format: frame.format(), channel_layout: frame.channel_layout(), rate: frame.rate() }
 }
 
 fn mp3_rate(source: u32) -> u32 {
-    MP3_RATES
-        .into_iter()
-        .rfind(|rate| *rate <= source)
-        .unwrap_or(MP3_RATES[0])
+    MP3_RATES.into_iter().rfind(|rate| *rate <= source).unwrap_or(MP3_RATES[0])
 }
 
 #[cfg(test)]
@@ -145,13 +108,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_mp3_knows_is_kept_and_others_go_to_the_next_lower() {
-        assert_eq!(
-            [8000, 22_050, 44_100, 48_000].map(mp3_rate),
-            [8000, 22_050, 44_100, 48_000]
-        );
-        assert_eq!(
-            [96_000, 88_200, 37_800, 7350].map(mp3_rate),
-            [48_000, 48_000, 32_000, 8000]
-        );
+        assert_eq!([8000, 22_050, 44_100, 48_000].map(mp3_rate), [8000, 22_050, 44_100, 48_000]);
+        assert_eq!([96_000, 88_200, 37_800, 7350].map(mp3_rate), [48_000, 48_000, 32_000, 8000]);
     }
 }

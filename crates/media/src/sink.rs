@@ -26,10 +26,7 @@ pub struct FileSink {
 impl FileSink {
     /// Creates the file, or empties it.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self {
-            file: File::create(path)?,
-            len: 0,
-        })
+        Ok(Self { file: File::create(path)?, len: 0 })
     }
 }
 

@@ -5,9 +5,7 @@ use std::{io, time::Duration};
 use crate::{Error, InputError, source::SharedSource};
 
 /// Boxes that may come first: `ftyp`, or what `QuickTime` wrote before there was one.
-const FIRST_BOXES: [&[u8; 4]; 7] = [
-    b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot",
-];
+const FIRST_BOXES: [&[u8; 4]; 7] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"];
 /// A box starts with its size (32 bits) and its type; size 1 means that 64 bits of size follow.
 const BOX_HEADER: usize = 8;
 /// More top-level boxes than this are not walked, so that a hostile file costs little.
@@ -17,19 +15,14 @@ const MAX_BOXES: usize = 1024;
 ///
 /// A cheap filter against honest mistakes, not a guard: a file can claim anything.
 pub fn looks_like_mp4(head: &[u8]) -> bool {
-    head.get(4..8)
-        .is_some_and(|kind| FIRST_BOXES.iter().any(|first| kind == *first))
+    head.get(4..8).is_some_and(|kind| FIRST_BOXES.iter().any(|first| kind == *first))
 }
 
 /// Refuses a source whose first bytes are not an mp4's.
 pub(crate) fn require_mp4(source: &SharedSource) -> Result<(), Error> {
     let mut head = [0; BOX_HEADER];
     let complete = read_header(source, 0, &mut head).map_err(Error::Source)?;
-    if complete && looks_like_mp4(&head) {
-        Ok(())
-    } else {
-        Err(InputError::NotMp4.into())
-    }
+    if complete && looks_like_mp4(&head) { Ok(()) } else { Err(InputError::NotMp4.into()) }
 }
 
 /// Why the demuxer could not open a file that looks like an mp4.
@@ -85,12 +78,7 @@ fn box_at(source: &SharedSource, offset: u64) -> io::Result<Option<([u8; 4], u64
     let kind = [kind[0], kind[1], kind[2], kind[3]];
     let size = match u32::from_be_bytes([a, b, c, d]) {
         0 => source.len() - offset,
-        1 if read_header(
-            source,
-            offset + BOX_HEADER as u64,
-            &mut header[BOX_HEADER..],
-        )? =>
-        {
+        1 if read_header(source, offset + BOX_HEADER as u64, &mut header[BOX_HEADER..])? => {
             u64::from_be_bytes(header[BOX_HEADER..].try_into().expect("8 of 16 bytes"))
         }
         size => size.into(),

@@ -65,19 +65,12 @@ struct State {
 
 impl SharedSource {
     pub(crate) fn new(source: Box<dyn RangeSource>) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            source,
-            bytes_read: 0,
-            failure: None,
-        })))
+        Self(Arc::new(Mutex::new(State { source, bytes_read: 0, failure: None })))
     }
 
     /// A cursor for `FFmpeg`, at the start.
     pub(crate) fn reader(&self) -> SourceReader {
-        SourceReader {
-            source: self.clone(),
-            position: 0,
-        }
+        SourceReader { source: self.clone(), position: 0 }
     }
 
     pub(crate) fn len(&self) -> u64 {

@@ -27,15 +27,7 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     pub(crate) fn new(time_base: Rational) -> Self {
-        Self {
-            time_base,
-            start: None,
-            priming: 0,
-            held: None,
-            samples: 0,
-            rate: 0,
-            longest_frame: Duration::ZERO,
-        }
+        Self { time_base, start: None, priming: 0, held: None, samples: 0, rate: 0, longest_frame: Duration::ZERO }
     }
 
     /// Takes a decoded frame and hands out the one before.
@@ -80,10 +72,7 @@ impl Timeline {
         let (decoded, promised) = (self.handed_out(), promise.map(Span::duration));
         let missing = promised.unwrap_or_default().saturating_sub(decoded);
         let tolerance = TOLERANCE.max(self.longest_frame * 2);
-        let explained = self
-            .longest_frame
-            .saturating_mul(damaged)
-            .saturating_add(tolerance);
+        let explained = self.longest_frame.saturating_mul(damaged).saturating_add(tolerance);
         if missing > tolerance && (damaged == 0 || missing > explained) {
             Err(InputError::Truncated { decoded, promised })
         } else if missing > tolerance || (self.samples == 0 && damaged > 0) {
@@ -97,10 +86,7 @@ impl Timeline {
 
     fn begin(&mut self, first: &frame::Audio) {
         let start = first.timestamp().unwrap_or_default();
-        let priming = Span {
-            ticks: start.min(0).unsigned_abs(),
-            time_base: self.time_base,
-        };
+        let priming = Span { ticks: start.min(0).unsigned_abs(), time_base: self.time_base };
         self.start = Some(start);
         self.rate = first.rate();
         self.priming = priming.samples(self.rate);
@@ -122,10 +108,7 @@ pub(crate) fn samples_at(samples: u64, rate: u32) -> Duration {
 /// The frame from sample `dropped` on, `None` if nothing is left. Files may count channels without placing them; the
 /// usual places are then assumed.
 fn without_front(frame: frame::Audio, dropped: usize) -> Option<frame::Audio> {
-    let samples = frame
-        .samples()
-        .checked_sub(dropped)
-        .filter(|samples| *samples > 0)?;
+    let samples = frame.samples().checked_sub(dropped).filter(|samples| *samples > 0)?;
     let layout = match frame.channel_layout() {
         layout if layout.is_empty() => ChannelLayout::default(frame.channels().into()),
         _ if dropped == 0 => return Some(frame),
@@ -133,11 +116,7 @@ fn without_front(frame: frame::Audio, dropped: usize) -> Option<frame::Audio> {
     };
     let mut rest = frame::Audio::new(frame.format(), samples, layout);
     rest.set_rate(frame.rate());
-    let interleaved = if frame.is_packed() {
-        usize::from(frame.channels())
-    } else {
-        1
-    };
+    let interleaved = if frame.is_packed() { usize::from(frame.channels()) } else { 1 };
     let sample_bytes = frame.format().bytes() * interleaved;
     let (from, len) = (dropped * sample_bytes, samples * sample_bytes);
     for plane in 0..frame.planes().min(rest.planes()) {

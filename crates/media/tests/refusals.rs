@@ -8,11 +8,7 @@ use common::{Clips, MemorySink, TestSource, code, convert, convert_with};
 use media::{Error, FileSource, InputError, Limits, Options};
 
 fn truncate(clip: &Path, bytes: u64) {
-    fs::OpenOptions::new()
-        .write(true)
-        .open(clip)
-        .and_then(|file| file.set_len(bytes))
-        .expect("a writable clip");
+    fs::OpenOptions::new().write(true).open(clip).and_then(|file| file.set_len(bytes)).expect("a writable clip");
 }
 
 fn size(clip: &Path) -> u64 {
@@ -22,17 +18,8 @@ fn size(clip: &Path) -> u64 {
 #[test]
 fn a_picture_a_text_and_an_empty_file_are_not_mp4() {
     let clips = Clips::new();
-    for bytes in [
-        &b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..],
-        b"hello, world",
-        b"",
-        b"\0\0\0\x10ftypisom\0\0\0\0",
-    ] {
-        assert_eq!(
-            code(convert(&clips.write("a.mp4", bytes))),
-            "not_mp4",
-            "{bytes:?}"
-        );
+    for bytes in [&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], b"hello, world", b"", b"\0\0\0\x10ftypisom\0\0\0\0"] {
+        assert_eq!(code(convert(&clips.write("a.mp4", bytes))), "not_mp4", "{bytes:?}");
     }
     let mp3 = clips.make("a.mp3", "-f lavfi -i sine=duration=1");
     assert_eq!(code(convert(&mp3)), "not_mp4");
@@ -44,14 +31,9 @@ fn a_disguised_playlist_is_not_an_mp4_and_opens_nothing() {
     let other = clips.make("other.ts", "-f lavfi -i sine=duration=1 -c:a aac");
     let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
     server.set_nonblocking(true).expect("a listener");
-    let url = format!(
-        "http://{}/other.ts",
-        server.local_addr().expect("an address")
-    );
+    let url = format!("http://{}/other.ts", server.local_addr().expect("an address"));
     let file = format!("file://{}", other.display());
-    let hls = |target: &str| {
-        format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n")
-    };
+    let hls = |target: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n");
     let disguises = [
         hls(&url),
         hls(&file),
@@ -61,17 +43,9 @@ fn a_disguised_playlist_is_not_an_mp4_and_opens_nothing() {
         "v=0\nm=audio 5004 RTP/AVP 0\nc=IN IP4 127.0.0.1\n".to_owned(),
     ];
     for text in disguises {
-        assert_eq!(
-            code(convert(&clips.write("a.mp4", text.as_bytes()))),
-            "not_mp4",
-            "{text}"
-        );
+        assert_eq!(code(convert(&clips.write("a.mp4", text.as_bytes()))), "not_mp4", "{text}");
         let behind_a_box = [b"\0\0\0\x10ftypisom\0\0\0\0", text.as_bytes()].concat();
-        assert_eq!(
-            code(convert(&clips.write("a.mp4", &behind_a_box))),
-            "not_mp4",
-            "{text}"
-        );
+        assert_eq!(code(convert(&clips.write("a.mp4", &behind_a_box))), "not_mp4", "{text}");
     }
     let nobody = server.accept().expect_err("nothing connected").kind();
     assert_eq!(nobody, io::ErrorKind::WouldBlock);
@@ -80,10 +54,7 @@ fn a_disguised_playlist_is_not_an_mp4_and_opens_nothing() {
 #[test]
 fn a_silent_film_has_no_audio() {
     let clips = Clips::new();
-    let clip = clips.make(
-        "a.mp4",
-        "-f lavfi -i testsrc2=size=160x120:duration=1 -c:v mpeg4",
-    );
+    let clip = clips.make("a.mp4", "-f lavfi -i testsrc2=size=160x120:duration=1 -c:v mpeg4");
     assert_eq!(code(convert(&clip)), "no_audio");
 }
 
@@ -92,8 +63,7 @@ fn encrypted_audio_is_named_so() {
     let clips = Clips::new();
     clips.video("plain.mp4", 48_000, 1.0, "-ac 2");
     let key = "00112233445566778899aabbccddeeff";
-    let scheme =
-        format!("-encryption_scheme cenc-aes-ctr -encryption_key {key} -encryption_kid {key}");
+    let scheme = format!("-encryption_scheme cenc-aes-ctr -encryption_key {key} -encryption_kid {key}");
     let clip = clips.make("a.mp4", &format!("-i plain.mp4 -c copy {scheme}"));
     assert_eq!(code(convert(&clip)), "encrypted");
 }
@@ -102,15 +72,8 @@ fn encrypted_audio_is_named_so() {
 fn a_codec_that_is_not_on_the_list_is_named() {
     let clips = Clips::new();
     let clip = clips.make("a.mov", "-f lavfi -i sine=duration=1 -c:a adpcm_ima_qt");
-    let Err(Error::Input(error)) = convert(&clip) else {
-        panic!("converted")
-    };
-    assert_eq!(
-        error,
-        InputError::UnsupportedCodec {
-            codec: "adpcm_ima_qt".to_owned()
-        }
-    );
+    let Err(Error::Input(error)) = convert(&clip) else { panic!("converted") };
+    assert_eq!(error, InputError::UnsupportedCodec { codec: "adpcm_ima_qt".to_owned() });
     assert!(error.to_string().contains("adpcm_ima_qt"));
 }
 
@@ -145,12 +108,7 @@ fn a_file_cut_inside_its_index_is_truncated() {
 #[test]
 fn a_file_cut_inside_a_fragment_is_truncated() {
     let clips = Clips::new();
-    let clip = clips.video(
-        "a.mp4",
-        48_000,
-        10.0,
-        "-ac 2 -g 25 -movflags +frag_keyframe+empty_moov+default_base_moof",
-    );
+    let clip = clips.video("a.mp4", 48_000, 10.0, "-ac 2 -g 25 -movflags +frag_keyframe+empty_moov+default_base_moof");
     truncate(&clip, size(&clip) / 2);
     assert_eq!(code(convert(&clip)), "truncated");
 }
@@ -174,11 +132,7 @@ fn one_damaged_packet_is_a_warning() {
     let middle = bytes.len() / 2;
     bytes[middle..middle + 300].fill(0xff);
     let (report, _) = convert(&clips.write("b.m4a", &bytes)).expect("nearly all is there");
-    assert!(
-        report
-            .warning
-            .is_some_and(|warning| warning.contains("damaged"))
-    );
+    assert!(report.warning.is_some_and(|warning| warning.contains("damaged")));
 }
 
 #[test]
@@ -188,21 +142,10 @@ fn a_source_that_fails_is_not_the_files_fault() {
     for fail_at in [0, 6, 40, 2000, size(&clip) / 2, size(&clip) - 1000] {
         let source = Box::new(TestSource::open(&clip, fail_at));
         let (options, limits) = (Options::default(), Limits::default());
-        let result = media::convert(
-            source,
-            &mut MemorySink::default(),
-            &options,
-            &limits,
-            &mut |_| ControlFlow::Continue(()),
-        );
-        let Err(Error::Source(error)) = result else {
-            panic!("failing at {fail_at}: {result:?}")
-        };
-        assert_eq!(
-            error.kind(),
-            io::ErrorKind::ConnectionReset,
-            "the cause is kept"
-        );
+        let result =
+            media::convert(source, &mut MemorySink::default(), &options, &limits, &mut |_| ControlFlow::Continue(()));
+        let Err(Error::Source(error)) = result else { panic!("failing at {fail_at}: {result:?}") };
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "the cause is kept");
     }
 }
 
@@ -210,18 +153,11 @@ fn a_source_that_fails_is_not_the_files_fault() {
 fn a_sink_that_fails_is_not_the_files_fault() {
     let clips = Clips::new();
     let clip = clips.video("a.mp4", 48_000, 3.0, "-ac 2");
-    let mut sink = MemorySink {
-        fail_after: Some(10_000),
-        ..MemorySink::default()
-    };
+    let mut sink = MemorySink { fail_after: Some(10_000), ..MemorySink::default() };
     let source = Box::new(FileSource::open(&clip).expect("a clip"));
     let (options, limits) = (Options::default(), Limits::default());
-    let result = media::convert(source, &mut sink, &options, &limits, &mut |_| {
-        ControlFlow::Continue(())
-    });
-    let Err(Error::Sink(error)) = result else {
-        panic!("{result:?}")
-    };
+    let result = media::convert(source, &mut sink, &options, &limits, &mut |_| ControlFlow::Continue(()));
+    let Err(Error::Sink(error)) = result else { panic!("{result:?}") };
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
 }
 
@@ -233,20 +169,10 @@ fn a_cancelled_conversion_stops_at_the_next_call_of_progress() {
     let mut calls = 0;
     let mut progress = |_| {
         calls += 1;
-        if calls < 2 {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+        if calls < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let (options, limits) = (Options::default(), Limits::default());
-    let result = media::convert(
-        source,
-        &mut MemorySink::default(),
-        &options,
-        &limits,
-        &mut progress,
-    );
+    let result = media::convert(source, &mut MemorySink::default(), &options, &limits, &mut progress);
     assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
     assert_eq!(calls, 2);
 }
@@ -256,57 +182,25 @@ fn audio_over_the_duration_limit_is_refused_before_it_is_decoded() {
     let clips = Clips::new();
     let clip = clips.video("a.mp4", 48_000, 3.0, "-ac 2");
     let limit = Duration::from_secs(2);
-    let result = convert_with(
-        &clip,
-        &Options::default(),
-        &Limits {
-            max_duration: limit,
-            ..Limits::default()
-        },
-    );
-    let Err(Error::Input(error)) = result else {
-        panic!("converted")
-    };
-    assert_eq!(
-        error,
-        InputError::TooLong {
-            duration: Duration::from_secs(3),
-            limit
-        }
-    );
+    let result = convert_with(&clip, &Options::default(), &Limits { max_duration: limit, ..Limits::default() });
+    let Err(Error::Input(error)) = result else { panic!("converted") };
+    assert_eq!(error, InputError::TooLong { duration: Duration::from_secs(3), limit });
 }
 
 #[test]
 fn a_fragmented_file_that_does_not_tell_its_length_is_stopped_at_the_limit() {
     let clips = Clips::new();
-    let clip = clips.video(
-        "a.mp4",
-        48_000,
-        3.0,
-        "-ac 2 -g 25 -movflags +frag_keyframe+empty_moov+default_base_moof",
-    );
-    let limits = Limits {
-        max_duration: Duration::from_secs(2),
-        ..Limits::default()
-    };
-    assert_eq!(
-        code(convert_with(&clip, &Options::default(), &limits)),
-        "too_long"
-    );
+    let clip = clips.video("a.mp4", 48_000, 3.0, "-ac 2 -g 25 -movflags +frag_keyframe+empty_moov+default_base_moof");
+    let limits = Limits { max_duration: Duration::from_secs(2), ..Limits::default() };
+    assert_eq!(code(convert_with(&clip, &Options::default(), &limits)), "too_long");
 }
 
 #[test]
 fn an_mp3_over_the_size_limit_is_refused() {
     let clips = Clips::new();
     let clip = clips.video("a.mp4", 48_000, 10.0, "-ac 2");
-    let limits = Limits {
-        max_output_bytes: 50_000,
-        ..Limits::default()
-    };
-    assert_eq!(
-        code(convert_with(&clip, &Options::default(), &limits)),
-        "output_too_large"
-    );
+    let limits = Limits { max_output_bytes: 50_000, ..Limits::default() };
+    assert_eq!(code(convert_with(&clip, &Options::default(), &limits)), "output_too_large");
 }
 
 /// A linear congruential generator (Numerical Recipes' constants); the high bits are the good ones.
@@ -328,10 +222,7 @@ fn mutated_files_give_an_mp3_or_a_named_failure() {
     let clips = Clips::new();
     let clip = clips.video("a.mp4", 48_000, 1.0, "-ac 2 -movflags +faststart");
     let original = fs::read(&clip).expect("a clip");
-    let index = original
-        .windows(4)
-        .position(|kind| kind == b"mdat")
-        .expect("media after the index");
+    let index = original.windows(4).position(|kind| kind == b"mdat").expect("media after the index");
     let mut noise = Noise(42);
     for round in 0..150 {
         let mut bytes = original.clone();
@@ -339,10 +230,6 @@ fn mutated_files_give_an_mp3_or_a_named_failure() {
             bytes[noise.below(index)] = [0, 0xff, noise.byte()][noise.below(3)];
         }
         let result = convert(&clips.write("mutated.mp4", &bytes));
-        assert!(
-            matches!(result, Ok(_) | Err(Error::Input(_))),
-            "round {round}: {:?}",
-            result.err()
-        );
+        assert!(matches!(result, Ok(_) | Err(Error::Input(_))), "round {round}: {:?}", result.err());
     }
 }

@@ -38,22 +38,12 @@ pub(crate) fn classify<E>(error: SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let status = error
-        .raw_response()
-        .map(|response| response.status().as_u16());
+    let status = error.raw_response().map(|response| response.status().as_u16());
     let code = error.code().unwrap_or_default().to_owned();
-    let refused =
-        status.is_some_and(|status| (400..500).contains(&status) && !matches!(status, 408 | 429));
+    let refused = status.is_some_and(|status| (400..500).contains(&status) && !matches!(status, 408 | 429));
     if refused && code != "RequestTimeTooSkewed" && code != "RequestTimeout" {
-        let code = if code.is_empty() {
-            format!("status {}", status.unwrap_or_default())
-        } else {
-            code
-        };
-        Error::Refused {
-            code,
-            source: error.into(),
-        }
+        let code = if code.is_empty() { format!("status {}", status.unwrap_or_default()) } else { code };
+        Error::Refused { code, source: error.into() }
     } else {
         Error::Unavailable(error.into())
     }
@@ -64,13 +54,8 @@ pub(crate) fn about<E>(key: ObjectKey) -> impl FnOnce(SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    move |error| match error
-        .raw_response()
-        .map(|response| response.status().as_u16())
-    {
-        Some(404)
-            if error.code() != Some("NoSuchBucket") && error.code() != Some("NoSuchUpload") =>
-        {
+    move |error| match error.raw_response().map(|response| response.status().as_u16()) {
+        Some(404) if error.code() != Some("NoSuchBucket") && error.code() != Some("NoSuchUpload") => {
             Error::Missing(key)
         }
         _ => classify(error),

@@ -12,9 +12,8 @@ use std::time::Duration;
 use aws_sdk_s3::{
     Client,
     config::{
-        BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
-        ResponseChecksumValidation, StalledStreamProtectionConfig, retry::RetryConfig,
-        timeout::TimeoutConfig,
+        BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -73,10 +72,7 @@ pub struct Objects {
 impl Objects {
     /// Connects on first use.
     pub fn new(settings: &Settings) -> Self {
-        let public = settings
-            .s3_public_endpoint
-            .as_ref()
-            .unwrap_or(&settings.s3_endpoint);
+        let public = settings.s3_public_endpoint.as_ref().unwrap_or(&settings.s3_endpoint);
         Self {
             client: client(settings, &settings.s3_endpoint),
             public: client(settings, public),
@@ -89,27 +85,11 @@ impl Objects {
     /// # Errors
     /// When the server cannot be reached or forbids it.
     pub async fn ensure_bucket(&self) -> Result<(), Error> {
-        if self
-            .client
-            .head_bucket()
-            .bucket(&self.bucket)
-            .send()
-            .await
-            .is_ok()
-        {
+        if self.client.head_bucket().bucket(&self.bucket).send().await.is_ok() {
             return Ok(());
         }
-        match self
-            .client
-            .create_bucket()
-            .bucket(&self.bucket)
-            .send()
-            .await
-            .map_err(error::classify)
-        {
-            Err(Error::Refused { code, .. })
-                if code == "BucketAlreadyOwnedByYou" || code == "BucketAlreadyExists" =>
-            {
+        match self.client.create_bucket().bucket(&self.bucket).send().await.map_err(error::classify) {
+            Err(Error::Refused { code, .. }) if code == "BucketAlreadyOwnedByYou" || code == "BucketAlreadyExists" => {
                 Ok(())
             }
             created => created.map(drop),
@@ -125,13 +105,9 @@ fn client(settings: &Settings, endpoint: &str) -> Client {
         None,
         "settings",
     );
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .build();
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .build_https();
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(http)
@@ -143,11 +119,7 @@ fn client(settings: &Settings, endpoint: &str) -> Client {
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .stalled_stream_protection(
-            StalledStreamProtectionConfig::enabled()
-                .grace_period(STALL_GRACE)
-                .build(),
-        )
+        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build())
         .timeout_config(timeouts);
     Client::from_conf(config.build())
 }

@@ -57,16 +57,9 @@ impl Objects {
 
     /// Gives an upload up and frees its parts; one that is gone is as good.
     pub async fn abort_upload(&self, key: ObjectKey, upload: &str) -> Result<(), Error> {
-        let request = self
-            .client
-            .abort_multipart_upload()
-            .bucket(&self.bucket)
-            .key(key.to_string())
-            .upload_id(upload);
+        let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key.to_string()).upload_id(upload);
         match request.send().await.map_err(classify) {
-            Err(Error::Refused { code, .. }) if code == "NoSuchUpload" || code == "status 404" => {
-                Ok(())
-            }
+            Err(Error::Refused { code, .. }) if code == "NoSuchUpload" || code == "status 404" => Ok(()),
             // What s3s-fs says of an upload that is gone; elsewhere it is a permission that the operator should grant.
             Err(Error::Refused { code, .. }) if code == "AccessDenied" => {
                 tracing::warn!(%key, "the object store denied aborting an upload; its parts may remain");
@@ -88,12 +81,7 @@ impl Writer {
         while !bytes.is_empty() {
             let size = self.part_size();
             let (now, later) = bytes.split_at(bytes.len().min(size - self.filling.len()));
-            self.filling
-                .reserve(if self.filling.is_empty() && self.sent > 0 {
-                    size
-                } else {
-                    now.len()
-                });
+            self.filling.reserve(if self.filling.is_empty() && self.sent > 0 { size } else { now.len() });
             self.filling.extend_from_slice(now);
             bytes = later;
             if self.filling.len() == size {
@@ -108,10 +96,7 @@ impl Writer {
     /// # Panics
     /// When the writer holds no head, or the bytes are not all within the first [`HEAD_BYTES`] that were written: a defect of the caller.
     pub fn rewrite_head(&mut self, offset: usize, bytes: &[u8]) {
-        assert!(
-            self.hold_head && offset + bytes.len() <= HEAD_BYTES,
-            "only the held head can be rewritten"
-        );
+        assert!(self.hold_head && offset + bytes.len() <= HEAD_BYTES, "only the held head can be rewritten");
         let head = self.head.as_mut().unwrap_or(&mut self.filling);
         head[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
@@ -179,75 +164,41 @@ impl Writer {
 
     async fn start_part(&mut self, upload: String, number: i32, part: Bytes) -> Result<(), Error> {
         self.settle().await?;
-        self.on_its_way
-            .spawn(send(self.objects.clone(), self.key, upload, number, part));
+        self.on_its_way.spawn(send(self.objects.clone(), self.key, upload, number, part));
         Ok(())
     }
 
     /// Waits until no part is on its way.
     async fn settle(&mut self) -> Result<(), Error> {
         while let Some(sent) = self.on_its_way.join_next().await {
-            self.parts
-                .push(sent.map_err(|error| Error::Unavailable(error.into()))??);
+            self.parts.push(sent.map_err(|error| Error::Unavailable(error.into()))??);
         }
         Ok(())
     }
 
     async fn create_upload(&mut self) -> Result<String, Error> {
-        let request = self
-            .objects
-            .client
-            .create_multipart_upload()
-            .bucket(&self.objects.bucket)
-            .key(self.key.to_string());
-        let created = request
-            .content_type(self.key.content_type())
-            .send()
-            .await
-            .map_err(classify)?;
+        let request =
+            self.objects.client.create_multipart_upload().bucket(&self.objects.bucket).key(self.key.to_string());
+        let created = request.content_type(self.key.content_type()).send().await.map_err(classify)?;
         let upload = created.upload_id().unwrap_or_default().to_owned();
         Ok(self.upload.insert(upload).clone())
     }
 
     async fn put(&self, whole: Bytes) -> Result<(), Error> {
-        let request = self
-            .objects
-            .client
-            .put_object()
-            .bucket(&self.objects.bucket)
-            .key(self.key.to_string());
-        let request = request
-            .content_type(self.key.content_type())
-            .body(ByteStream::from(whole));
+        let request = self.objects.client.put_object().bucket(&self.objects.bucket).key(self.key.to_string());
+        let request = request.content_type(self.key.content_type()).body(ByteStream::from(whole));
         request.send().await.map_err(classify).map(drop)
     }
 
     async fn complete(&mut self, upload: String) -> Result<(), Error> {
         self.parts.sort_by_key(CompletedPart::part_number);
-        let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(self.parts.clone()))
-            .build();
-        let request = self
-            .objects
-            .client
-            .complete_multipart_upload()
-            .bucket(&self.objects.bucket)
-            .key(self.key.to_string());
-        match request
-            .upload_id(upload)
-            .multipart_upload(parts)
-            .send()
-            .await
-            .map_err(classify)
-        {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(self.parts.clone())).build();
+        let request =
+            self.objects.client.complete_multipart_upload().bucket(&self.objects.bucket).key(self.key.to_string());
+        match request.upload_id(upload).multipart_upload(parts).send().await.map_err(classify) {
             Ok(_) => Ok(()),
             // The key is this writer's alone: if the object is there, only the answer was lost.
-            Err(error) => self
-                .objects
-                .size(self.key)
-                .await
-                .map(drop)
-                .map_err(|_| error),
+            Err(error) => self.objects.size(self.key).await.map(drop).map_err(|_| error),
         }
     }
 
@@ -263,20 +214,7 @@ async fn send(
     number: i32,
     part: Bytes,
 ) -> Result<CompletedPart, Error> {
-    let request = objects
-        .client
-        .upload_part()
-        .bucket(&objects.bucket)
-        .key(key.to_string())
-        .upload_id(upload);
-    let sent = request
-        .part_number(number)
-        .body(ByteStream::from(part))
-        .send()
-        .await
-        .map_err(classify)?;
-    Ok(CompletedPart::builder()
-        .part_number(number)
-        .set_e_tag(sent.e_tag().map(str::to_owned))
-        .build())
+    let request = objects.client.upload_part().bucket(&objects.bucket).key(key.to_string()).upload_id(upload);
+    let sent = request.part_number(number).body(ByteStream::from(part)).send().await.map_err(classify)?;
+    Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag().map(str::to_owned)).build())
 }

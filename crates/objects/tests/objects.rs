@@ -40,14 +40,7 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 async fn stored(objects: &Objects, key: ObjectKey) -> Vec<u8> {
-    objects
-        .get(key, None)
-        .await
-        .expect("an object")
-        .into_bytes()
-        .await
-        .expect("its bytes")
-        .to_vec()
+    objects.get(key, None).await.expect("an object").into_bytes().await.expect("its bytes").to_vec()
 }
 
 async fn write(objects: &Objects, key: ObjectKey, bytes: &[u8], piece: usize) {
@@ -65,10 +58,7 @@ async fn what_is_written_in_pieces_is_read_whole() {
         let (key, bytes) = (source(), noise(len));
         write(&objects, key, &bytes, 777_777).await;
         assert_eq!(objects.size(key).await.expect("a size"), len as u64);
-        assert!(
-            stored(&objects, key).await == bytes,
-            "{len} bytes came back changed"
-        );
+        assert!(stored(&objects, key).await == bytes, "{len} bytes came back changed");
     }
 }
 
@@ -76,13 +66,7 @@ async fn what_is_written_in_pieces_is_read_whole() {
 async fn the_head_can_be_rewritten_until_the_end_whatever_the_length() {
     let objects = objects().await;
     for len in [10, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 17 * MIB] {
-        let (key, mut bytes) = (
-            ObjectKey::Audio {
-                job: Uuid::new_v4(),
-                attempt: 1,
-            },
-            noise(len),
-        );
+        let (key, mut bytes) = (ObjectKey::Audio { job: Uuid::new_v4(), attempt: 1 }, noise(len));
         let mut writer = objects.writer_with_head(key);
         for piece in bytes.chunks(100_000) {
             writer.write(piece).await.expect("written");
@@ -90,10 +74,7 @@ async fn the_head_can_be_rewritten_until_the_end_whatever_the_length() {
         writer.rewrite_head(3, b"HEAD");
         writer.finish().await.expect("finished");
         bytes[3..7].copy_from_slice(b"HEAD");
-        assert!(
-            stored(&objects, key).await == bytes,
-            "{len} bytes came back changed"
-        );
+        assert!(stored(&objects, key).await == bytes, "{len} bytes came back changed");
     }
 }
 
@@ -108,10 +89,7 @@ async fn nothing_is_visible_before_the_end_or_after_giving_up() {
     let upload = writer.open_upload().expect("open").to_owned();
     writer.abort().await.expect("aborted");
     assert!(matches!(objects.size(key).await, Err(Error::Missing(_))));
-    objects
-        .abort_upload(key, &upload)
-        .await
-        .expect("aborting what is gone is fine");
+    objects.abort_upload(key, &upload).await.expect("aborting what is gone is fine");
 }
 
 #[tokio::test]
@@ -144,13 +122,7 @@ async fn the_digest_is_of_what_the_server_has() {
     // FIPS 180-2, appendix B.1.
     let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(bytes, 3);
-    assert_eq!(
-        sha256
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>(),
-        expected
-    );
+    assert_eq!(sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), expected);
 }
 
 #[tokio::test]
@@ -166,28 +138,16 @@ async fn deleting_makes_an_object_missing_and_may_be_repeated() {
 #[tokio::test]
 async fn a_link_works_for_anybody_and_names_the_file() {
     let objects = objects().await;
-    let key = ObjectKey::Audio {
-        job: Uuid::new_v4(),
-        attempt: 1,
-    };
+    let key = ObjectKey::Audio { job: Uuid::new_v4(), attempt: 1 };
     write(&objects, key, b"audio", 5).await;
     let minute = std::time::Duration::from_mins(1);
-    let link = objects
-        .link(key, minute, "attachment; filename=\"talk.mp3\"")
-        .await
-        .expect("a link");
+    let link = objects.link(key, minute, "attachment; filename=\"talk.mp3\"").await.expect("a link");
     let answer = reqwest::get(&link).await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    assert_eq!(
-        answer.headers()["content-disposition"],
-        "attachment; filename=\"talk.mp3\""
-    );
+    assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"talk.mp3\"");
     assert_eq!(answer.bytes().await.expect("bytes"), "audio");
     let forged = link.replace("/1.mp3", "/2.mp3");
-    assert_eq!(
-        reqwest::get(&forged).await.expect("an answer").status(),
-        403
-    );
+    assert_eq!(reqwest::get(&forged).await.expect("an answer").status(), 403);
 }
 
 #[tokio::test]
@@ -210,10 +170,7 @@ async fn a_wrong_key_is_a_refusal_and_a_server_that_is_away_passing_trouble() {
     let mut away = settings(&bucket);
     away.s3_endpoint = "http://127.0.0.1:1".into();
     let unavailable = Objects::new(&away).digest(source()).await;
-    assert!(
-        matches!(unavailable, Err(Error::Unavailable(_))),
-        "{unavailable:?}"
-    );
+    assert!(matches!(unavailable, Err(Error::Unavailable(_))), "{unavailable:?}");
 }
 
 #[tokio::test]
@@ -226,13 +183,7 @@ async fn a_server_that_breaks_off_fails_the_read_and_never_shortens_it() {
     settings.s3_endpoint = through;
     let objects = Objects::new(&settings);
     proxy.cut_after(3 * MIB as u64);
-    let mut pieces = std::pin::pin!(
-        objects
-            .get(key, None)
-            .await
-            .expect("a beginning")
-            .into_stream()
-    );
+    let mut pieces = std::pin::pin!(objects.get(key, None).await.expect("a beginning").into_stream());
     let (mut read, mut failed) = (0, false);
     while let Some(piece) = pieces.next().await {
         match piece {
@@ -243,8 +194,5 @@ async fn a_server_that_breaks_off_fails_the_read_and_never_shortens_it() {
             }
         }
     }
-    assert!(
-        failed && read < bytes.len(),
-        "{read} bytes, failed: {failed}"
-    );
+    assert!(failed && read < bytes.len(), "{read} bytes, failed: {failed}");
 }

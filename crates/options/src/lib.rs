@@ -24,9 +24,7 @@ pub struct Bitrate(u16);
 
 impl Bitrate {
     /// All that can be asked for, ascending.
-    pub const VALID: [u16; 18] = [
-        8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320,
-    ];
+    pub const VALID: [u16; 18] = [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 320];
 
     /// In kbit/s.
     pub fn kbps(self) -> u16 {
@@ -44,11 +42,7 @@ impl TryFrom<u16> for Bitrate {
     type Error = InvalidBitrate;
 
     fn try_from(kbps: u16) -> Result<Self, InvalidBitrate> {
-        if Self::VALID.contains(&kbps) {
-            Ok(Self(kbps))
-        } else {
-            Err(InvalidBitrate(kbps.to_string()))
-        }
+        if Self::VALID.contains(&kbps) { Ok(Self(kbps)) } else { Err(InvalidBitrate(kbps.to_string())) }
     }
 }
 
@@ -56,10 +50,7 @@ impl FromStr for Bitrate {
     type Err = InvalidBitrate;
 
     fn from_str(text: &str) -> Result<Self, InvalidBitrate> {
-        let kbps: u16 = text
-            .trim()
-            .parse()
-            .map_err(|_| InvalidBitrate(text.to_owned()))?;
+        let kbps: u16 = text.trim().parse().map_err(|_| InvalidBitrate(text.to_owned()))?;
         Self::try_from(kbps)
     }
 }
@@ -83,12 +74,7 @@ pub struct InvalidBitrate(String);
 impl fmt::Display for InvalidBitrate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let valid: Vec<String> = Bitrate::VALID.iter().map(u16::to_string).collect();
-        write!(
-            f,
-            "bitrate must be one of {} (kbit/s), not {:?}",
-            valid.join(", "),
-            self.0
-        )
+        write!(f, "bitrate must be one of {} (kbit/s), not {:?}", valid.join(", "), self.0)
     }
 }
 
@@ -131,49 +117,31 @@ mod tests {
 
     #[test]
     fn options_survive_a_round_trip() {
-        let options = Options {
-            bitrate: "320".parse().expect("valid"),
-        };
+        let options = Options { bitrate: "320".parse().expect("valid") };
         let json = serde_json::to_string(&options).expect("valid");
         assert_eq!(json, r#"{"bitrate":320}"#);
-        assert_eq!(
-            serde_json::from_str::<Options>(&json).expect("valid"),
-            options
-        );
+        assert_eq!(serde_json::from_str::<Options>(&json).expect("valid"), options);
     }
 
     #[test]
     fn an_impossible_bitrate_is_refused_with_the_valid_ones() {
-        let error = serde_json::from_str::<Options>(r#"{"bitrate":100}"#)
-            .expect_err("refused")
-            .to_string();
+        let error = serde_json::from_str::<Options>(r#"{"bitrate":100}"#).expect_err("refused").to_string();
         assert!(
-            error.contains("bitrate must be one of 8, 16,")
-                && error.contains("320 (kbit/s), not \"100\""),
+            error.contains("bitrate must be one of 8, 16,") && error.contains("320 (kbit/s), not \"100\""),
             "{error}"
         );
-        assert!(
-            "loud"
-                .parse::<Bitrate>()
-                .expect_err("refused")
-                .to_string()
-                .ends_with("not \"loud\"")
-        );
+        assert!("loud".parse::<Bitrate>().expect_err("refused").to_string().ends_with("not \"loud\""));
     }
 
     #[test]
     fn an_unknown_option_is_refused_by_name() {
-        let error = serde_json::from_str::<Options>(r#"{"bitrat":128}"#)
-            .expect_err("refused")
-            .to_string();
+        let error = serde_json::from_str::<Options>(r#"{"bitrat":128}"#).expect_err("refused").to_string();
         assert!(error.contains("bitrat"), "{error}");
     }
 
     #[test]
     fn an_unknown_option_of_a_form_is_named() {
-        let error = Options::default()
-            .set("bitrat", "128")
-            .expect_err("unknown");
+        let error = Options::default().set("bitrat", "128").expect_err("unknown");
         assert!(error.to_string().contains("`bitrat`"), "{error}");
     }
 

@@ -5,8 +5,7 @@ use lapin::{
     Connection,
     message::Delivery,
     options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions,
-        BasicQosOptions, BasicRejectOptions,
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
     },
     types::FieldTable,
 };
@@ -24,20 +23,11 @@ impl Consumer {
     /// Connects and subscribes. A prefetch of one, because each message that a stopping worker hands back untouched counts as a delivery.
     pub async fn open(settings: &Settings) -> Result<Self, Error> {
         let (connection, channel) = open(settings, "convert").await?;
-        bounded(
-            CALL_TIMEOUT,
-            channel.basic_qos(1, BasicQosOptions::default()),
-        )
-        .await?;
+        bounded(CALL_TIMEOUT, channel.basic_qos(1, BasicQosOptions::default())).await?;
         let options = BasicConsumeOptions::default();
-        let consumed =
-            channel.basic_consume(CONVERT.into(), "".into(), options, FieldTable::default());
+        let consumed = channel.basic_consume(CONVERT.into(), "".into(), options, FieldTable::default());
         let deliveries = bounded(CALL_TIMEOUT, consumed).await?;
-        Ok(Self {
-            connection,
-            channel,
-            deliveries,
-        })
+        Ok(Self { connection, channel, deliveries })
     }
 
     /// Waits for the next wake-up. Cancel-safe.
@@ -52,12 +42,7 @@ impl Consumer {
     /// Stops taking messages and closes the connection; what is unacknowledged goes back to the queue.
     pub async fn close(self) -> Result<(), Error> {
         let tag = self.deliveries.tag();
-        bounded(
-            CALL_TIMEOUT,
-            self.channel
-                .basic_cancel(tag, BasicCancelOptions::default()),
-        )
-        .await?;
+        bounded(CALL_TIMEOUT, self.channel.basic_cancel(tag, BasicCancelOptions::default())).await?;
         bounded(CALL_TIMEOUT, self.connection.close(200, "done".into())).await
     }
 }
@@ -83,22 +68,13 @@ impl Wakeup {
 
     /// Back to the queue, for another worker.
     pub async fn requeue(self) -> Result<(), Error> {
-        let options = BasicNackOptions {
-            requeue: true,
-            ..Default::default()
-        };
+        let options = BasicNackOptions { requeue: true, ..Default::default() };
         settled(bounded(CALL_TIMEOUT, self.delivery.nack(options)).await?)
     }
 
     /// To the dead letters, for a person.
     pub async fn bury(self) -> Result<(), Error> {
-        settled(
-            bounded(
-                CALL_TIMEOUT,
-                self.delivery.reject(BasicRejectOptions { requeue: false }),
-            )
-            .await?,
-        )
+        settled(bounded(CALL_TIMEOUT, self.delivery.reject(BasicRejectOptions { requeue: false })).await?)
     }
 }
 

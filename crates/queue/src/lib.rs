@@ -40,15 +40,8 @@ pub struct Settings {
 }
 
 /// One connection with one channel, the topology declared.
-async fn open(
-    settings: &Settings,
-    name: &'static str,
-) -> Result<(Arc<Connection>, lapin::Channel), Error> {
-    let mut uri: AMQPUri = settings
-        .amqp_url
-        .expose_secret()
-        .parse()
-        .map_err(Error::BadUrl)?;
+async fn open(settings: &Settings, name: &'static str) -> Result<(Arc<Connection>, lapin::Channel), Error> {
+    let mut uri: AMQPUri = settings.amqp_url.expose_secret().parse().map_err(Error::BadUrl)?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connection = bounded(CONNECT_TIMEOUT, Connection::connect_uri(uri, properties)).await?;
@@ -60,10 +53,7 @@ async fn open(
 }
 
 /// Every wait for the broker ends: a stopped broker answers neither yes nor no.
-async fn bounded<T>(
-    limit: Duration,
-    call: impl Future<Output = lapin::Result<T>>,
-) -> Result<T, Error> {
+async fn bounded<T>(limit: Duration, call: impl Future<Output = lapin::Result<T>>) -> Result<T, Error> {
     match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer.map_err(Error::Broker),
         Err(_) => Err(Error::TimedOut),

@@ -25,10 +25,7 @@ struct Link {
 impl Publisher {
     /// A publisher that has not connected yet.
     pub fn new(settings: &Settings) -> Self {
-        Self {
-            settings: settings.clone(),
-            link: Arc::default(),
-        }
+        Self { settings: settings.clone(), link: Arc::default() }
     }
 
     /// Returns once the broker has confirmed that the message is safe on its queue.
@@ -51,23 +48,11 @@ impl Publisher {
 
     async fn link(&self) -> Result<Link, Error> {
         let mut link = self.link.lock().await;
-        if let Some(link) = link
-            .as_ref()
-            .filter(|link| link.channel.status().connected())
-        {
+        if let Some(link) = link.as_ref().filter(|link| link.channel.status().connected()) {
             return Ok(link.clone());
         }
         let (connection, channel) = open(&self.settings, "upload").await?;
-        bounded(
-            CALL_TIMEOUT,
-            channel.confirm_select(ConfirmSelectOptions::default()),
-        )
-        .await?;
-        Ok(link
-            .insert(Link {
-                _connection: connection,
-                channel,
-            })
-            .clone())
+        bounded(CALL_TIMEOUT, channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        Ok(link.insert(Link { _connection: connection, channel }).clone())
     }
 }

@@ -13,10 +13,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn settings(amqp_url: &str) -> Settings {
-    Settings {
-        amqp_url: amqp_url.into(),
-        amqp_declare: true,
-    }
+    Settings { amqp_url: amqp_url.into(), amqp_declare: true }
 }
 
 fn job() -> ConvertJob {
@@ -27,27 +24,18 @@ fn job() -> ConvertJob {
 }
 
 async fn next(consumer: &mut Consumer) -> queue::Wakeup {
-    tokio::time::timeout(PATIENCE, consumer.next())
-        .await
-        .expect("a message in time")
-        .expect("a message")
+    tokio::time::timeout(PATIENCE, consumer.next()).await.expect("a message in time").expect("a message")
 }
 
 async fn depth_is(amqp_url: &str, name: &str, depth: u32) {
-    eventually(PATIENCE, || async {
-        (queue_depth(amqp_url, name).await == depth).then_some(())
-    })
-    .await;
+    eventually(PATIENCE, || async { (queue_depth(amqp_url, name).await == depth).then_some(()) }).await;
 }
 
 #[tokio::test]
 async fn a_confirmed_message_arrives_and_is_gone_once_acknowledged() {
     let url = vhost().await;
     let sent = job();
-    Publisher::new(&settings(&url))
-        .publish(&sent)
-        .await
-        .expect("confirmed");
+    Publisher::new(&settings(&url)).publish(&sent).await.expect("confirmed");
     let mut consumer = Consumer::open(&settings(&url)).await.expect("consuming");
     let wakeup = next(&mut consumer).await;
     assert_eq!(wakeup.job().expect("ours"), sent);
@@ -60,10 +48,7 @@ async fn a_confirmed_message_arrives_and_is_gone_once_acknowledged() {
 async fn a_message_that_was_not_acknowledged_comes_again() {
     let url = vhost().await;
     let sent = job();
-    Publisher::new(&settings(&url))
-        .publish(&sent)
-        .await
-        .expect("confirmed");
+    Publisher::new(&settings(&url)).publish(&sent).await.expect("confirmed");
     for _ in 0..2 {
         let mut consumer = Consumer::open(&settings(&url)).await.expect("consuming");
         let wakeup = next(&mut consumer).await;
@@ -76,10 +61,7 @@ async fn a_message_that_was_not_acknowledged_comes_again() {
 #[tokio::test]
 async fn a_message_that_is_put_back_comes_again_at_once() {
     let url = vhost().await;
-    Publisher::new(&settings(&url))
-        .publish(&job())
-        .await
-        .expect("confirmed");
+    Publisher::new(&settings(&url)).publish(&job()).await.expect("confirmed");
     let mut consumer = Consumer::open(&settings(&url)).await.expect("consuming");
     next(&mut consumer).await.requeue().await.expect("put back");
     next(&mut consumer).await.ack().await.expect("acknowledged");
@@ -95,11 +77,7 @@ async fn one_worker_holds_one_message() {
     let mut busy = Consumer::open(&settings(&url)).await.expect("consuming");
     let held = next(&mut busy).await;
     let mut idle = Consumer::open(&settings(&url)).await.expect("consuming");
-    assert_eq!(
-        next(&mut idle).await.job().expect("ours"),
-        second,
-        "the busy worker was not given a second one"
-    );
+    assert_eq!(next(&mut idle).await.job().expect("ours"), second, "the busy worker was not given a second one");
     held.ack().await.expect("acknowledged");
 }
 
@@ -123,11 +101,7 @@ async fn a_message_of_a_newer_version_is_understood() {
     let url = vhost().await;
     let mut consumer = Consumer::open(&settings(&url)).await.expect("consuming");
     let id = Uuid::new_v4();
-    publish_raw(
-        &url,
-        format!("{{\"job_id\":\"{id}\",\"priority\":7}}").as_bytes(),
-    )
-    .await;
+    publish_raw(&url, format!("{{\"job_id\":\"{id}\",\"priority\":7}}").as_bytes()).await;
     assert_eq!(next(&mut consumer).await.job().expect("ours").job_id, id);
 }
 
@@ -138,16 +112,10 @@ async fn a_message_that_reaches_no_queue_does_not_count_as_published() {
     publisher.publish(&job()).await.expect("confirmed");
     let connection = connect(&url).await;
     let channel = connection.create_channel().await.expect("a channel");
-    channel
-        .queue_delete(CONVERT.into(), QueueDeleteOptions::default())
-        .await
-        .expect("deleted");
+    channel.queue_delete(CONVERT.into(), QueueDeleteOptions::default()).await.expect("deleted");
     let lost = publisher.publish(&job()).await;
     assert!(matches!(lost, Err(Error::NotTaken)), "{lost:?}");
-    publisher
-        .publish(&job())
-        .await
-        .expect("the queue is declared again");
+    publisher.publish(&job()).await.expect("the queue is declared again");
 }
 
 #[tokio::test]
@@ -170,9 +138,7 @@ async fn a_broker_that_takes_and_never_answers_does_not_hold_an_upload() {
     let publisher = Publisher::new(&settings(&through));
     publisher.publish(&job()).await.expect("confirmed");
     proxy.blackhole();
-    let answer = tokio::time::timeout(PATIENCE, publisher.publish(&job()))
-        .await
-        .expect("it gave up by itself");
+    let answer = tokio::time::timeout(PATIENCE, publisher.publish(&job())).await.expect("it gave up by itself");
     assert!(matches!(answer, Err(Error::TimedOut)), "{answer:?}");
 }
 
@@ -180,30 +146,21 @@ async fn a_broker_that_takes_and_never_answers_does_not_hold_an_upload() {
 async fn a_consumer_whose_connection_breaks_says_so() {
     let url = vhost().await;
     let (proxy, through) = Proxy::to_url(&url).await;
-    let mut consumer = Consumer::open(&settings(&through))
-        .await
-        .expect("consuming");
+    let mut consumer = Consumer::open(&settings(&through)).await.expect("consuming");
     proxy.cut();
-    let ended = tokio::time::timeout(PATIENCE, consumer.next())
-        .await
-        .expect("an end in time");
+    let ended = tokio::time::timeout(PATIENCE, consumer.next()).await.expect("an end in time");
     assert!(ended.is_err());
 }
 
 async fn connect(url: &str) -> Connection {
-    Connection::connect(url, ConnectionProperties::default())
-        .await
-        .expect("a connection")
+    Connection::connect(url, ConnectionProperties::default()).await.expect("a connection")
 }
 
 async fn publish_raw(url: &str, payload: &[u8]) {
     let connection = connect(url).await;
     let channel = connection.create_channel().await.expect("a channel");
     let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
-    let sent = channel
-        .basic_publish(CONVERT.into(), CONVERT.into(), options, payload, properties)
-        .await
-        .expect("sent");
+    let sent = channel.basic_publish(CONVERT.into(), CONVERT.into(), options, payload, properties).await.expect("sent");
     sent.await.expect("sent");
     connection.close(200, "".into()).await.expect("closed");
 }

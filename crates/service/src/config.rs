@@ -65,19 +65,14 @@ fn variable(argument: &Arg) -> Option<Variable> {
     let defaults = argument.get_default_values();
     Some(Variable {
         name: argument.get_env()?.to_str()?.to_owned(),
-        default: defaults
-            .first()
-            .map(|value| value.to_string_lossy().into_owned()),
+        default: defaults.first().map(|value| value.to_string_lossy().into_owned()),
         required: argument.is_required_set(),
         help: help(argument),
     })
 }
 
 fn help(argument: &Arg) -> String {
-    argument
-        .get_help()
-        .map(|help| help.to_string().replace('\n', " "))
-        .unwrap_or_default()
+    argument.get_help().map(|help| help.to_string().replace('\n', " ")).unwrap_or_default()
 }
 
 fn command<S: Args>(program: &'static str) -> Command {
@@ -88,9 +83,7 @@ fn matches<S: Args>(
     program: &'static str,
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<ArgMatches, Error> {
-    command::<S>(program)
-        .mut_args(ignore_empty)
-        .try_get_matches_from(arguments)
+    command::<S>(program).mut_args(ignore_empty).try_get_matches_from(arguments)
 }
 
 /// An empty variable counts as unset: manifests cannot always leave one out.
@@ -115,60 +108,35 @@ fn explain(mut command: Command, error: &Error) -> String {
     // An argument has no name to show before.
     command.build();
     match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(shown))) => {
-            missing(&command, shown)
+        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(shown))) => missing(&command, shown),
+        (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(ContextValue::String(shown))) => {
+            invalid(&command, shown, error)
         }
-        (
-            ErrorKind::ValueValidation | ErrorKind::InvalidValue,
-            Some(ContextValue::String(shown)),
-        ) => invalid(&command, shown, error),
         _ => error.to_string(),
     }
 }
 
 fn missing(command: &Command, shown: &[String]) -> String {
-    let lines = command
-        .get_arguments()
-        .filter(|argument| shown.contains(&argument.to_string()));
-    let lines: Vec<_> = lines
-        .map(|argument| format!("  {}: {}", name(argument), help(argument)))
-        .collect();
+    let lines = command.get_arguments().filter(|argument| shown.contains(&argument.to_string()));
+    let lines: Vec<_> = lines.map(|argument| format!("  {}: {}", name(argument), help(argument))).collect();
     let program = command.get_name();
-    format!(
-        "{program} cannot start, for these variables are not set:\n{}",
-        lines.join("\n")
-    )
+    format!("{program} cannot start, for these variables are not set:\n{}", lines.join("\n"))
 }
 
 fn invalid(command: &Command, shown: &str, error: &Error) -> String {
-    let Some(argument) = command
-        .get_arguments()
-        .find(|argument| argument.to_string() == shown)
-    else {
+    let Some(argument) = command.get_arguments().find(|argument| argument.to_string() == shown) else {
         return error.to_string();
     };
     let (program, name, help) = (command.get_name(), name(argument), help(argument));
-    let fault = if argument.is_hide_env_values_set() {
-        "has an invalid value".into()
-    } else {
-        fault(error)
-    };
+    let fault = if argument.is_hide_env_values_set() { "has an invalid value".into() } else { fault(error) };
     format!("{program} cannot start: {name} {fault}\n  {name}: {help}")
 }
 
 fn fault(error: &Error) -> String {
-    let value = error
-        .get(ContextKind::InvalidValue)
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let valid = error
-        .get(ContextKind::ValidValue)
-        .map(|valid| format!("valid are {valid}"));
+    let value = error.get(ContextKind::InvalidValue).map(ToString::to_string).unwrap_or_default();
+    let valid = error.get(ContextKind::ValidValue).map(|valid| format!("valid are {valid}"));
     let cause = std::error::Error::source(error).map(ToString::to_string);
-    format!(
-        "cannot be {value:?}: {}",
-        valid.or(cause).unwrap_or_default()
-    )
+    format!("cannot be {value:?}: {}", valid.or(cause).unwrap_or_default())
 }
 
 fn name(argument: &Arg) -> String {

@@ -73,10 +73,6 @@ where
         if let Err(error) = telemetry.shutdown() {
             tracing::warn!(error = format!("{error:#}"), "telemetry is lost");
         }
-        Ok(if ended.is_ok() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }

@@ -40,11 +40,7 @@ async fn ok() -> &'static str {
 }
 
 async fn not_found() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        "There is nothing at this address.",
-    )
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")
 }
 
 async fn method_not_allowed() -> Problem {
@@ -55,8 +51,6 @@ async fn method_not_allowed() -> Problem {
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text
-        .or(panic.downcast_ref::<&str>().copied())
-        .unwrap_or("not a text");
+    let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("not a text");
     Problem::internal(anyhow!("a handler panicked: {text}")).into_response()
 }

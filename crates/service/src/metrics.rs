@@ -17,15 +17,9 @@ static INSTRUMENTS: OnceLock<Instruments> = OnceLock::new();
 static PROCESS_START: OnceLock<Instant> = OnceLock::new();
 
 /// Boundaries that the HTTP semantic conventions advise, in seconds.
-const REQUEST_SECONDS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
-const JOB_SECONDS: [f64; 14] = [
-    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0,
-];
-const TIMES_REALTIME: [f64; 11] = [
-    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0,
-];
+const REQUEST_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+const JOB_SECONDS: [f64; 14] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0];
+const TIMES_REALTIME: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0];
 
 #[derive(Debug)]
 struct Instruments {
@@ -47,10 +41,7 @@ impl Instruments {
     fn new(meter: &Meter) -> Self {
         let counter = |name, about| meter.u64_counter(name).with_description(about).build();
         let seconds = |name, about, boundaries: &[f64]| {
-            let histogram = meter
-                .f64_histogram(name)
-                .with_unit("s")
-                .with_description(about);
+            let histogram = meter.f64_histogram(name).with_unit("s").with_description(about);
             histogram.with_boundaries(boundaries.to_vec()).build()
         };
         Self {
@@ -65,20 +56,13 @@ impl Instruments {
                 .build(),
             unauthorized_requests: counter("unauthorized_requests", "Requests answered with 401"),
             job_transitions: counter("job_transitions", "Jobs that entered a state"),
-            jobs: meter
-                .u64_gauge("jobs")
-                .with_description("Jobs that are in a state")
-                .build(),
+            jobs: meter.u64_gauge("jobs").with_description("Jobs that are in a state").build(),
             conversion_speed: meter
                 .f64_histogram("conversion.speed")
                 .with_description("Length of the audio over the time that its conversion took")
                 .with_boundaries(TIMES_REALTIME.to_vec())
                 .build(),
-            conversion_duration: seconds(
-                "conversion.duration",
-                "Time that a conversion took",
-                &JOB_SECONDS,
-            ),
+            conversion_duration: seconds("conversion.duration", "Time that a conversion took", &JOB_SECONDS),
             conversion_queue_wait: seconds(
                 "conversion.queue_wait",
                 "Time that a job waited for a worker",
@@ -115,13 +99,7 @@ fn count(counter: fn(&Instruments) -> &Counter<u64>, increment: u64, labels: &[K
 }
 
 /// A request was answered; `route` is the pattern, never the path.
-pub(crate) fn request_answered(
-    function: &'static str,
-    method: &str,
-    route: &str,
-    status: u16,
-    took: Duration,
-) {
+pub(crate) fn request_answered(function: &'static str, method: &str, route: &str, status: u16, took: Duration) {
     let labels = [
         KeyValue::new("function", function),
         KeyValue::new("http.request.method", method.to_owned()),
@@ -129,9 +107,7 @@ pub(crate) fn request_answered(
         KeyValue::new("http.response.status_code", i64::from(status)),
     ];
     record(|instruments| {
-        instruments
-            .request_duration
-            .record(took.as_secs_f64(), &labels);
+        instruments.request_duration.record(took.as_secs_f64(), &labels);
         if status == 401 {
             instruments.unauthorized_requests.add(1, &labels[..3]);
         }
@@ -141,9 +117,7 @@ pub(crate) fn request_answered(
 /// One more request is in flight (`1`), or one less (`-1`).
 pub(crate) fn requests_in_flight(function: &'static str, change: i64) {
     record(|instruments| {
-        instruments
-            .active_requests
-            .add(change, &[KeyValue::new("function", function)]);
+        instruments.active_requests.add(change, &[KeyValue::new("function", function)]);
     });
 }
 
@@ -156,9 +130,7 @@ pub fn job_entered(state: &'static str) {
 pub fn jobs(counts: &[(&'static str, u64)]) {
     record(|instruments| {
         for (state, count) in counts {
-            instruments
-                .jobs
-                .record(*count, &[KeyValue::new("state", *state)]);
+            instruments.jobs.record(*count, &[KeyValue::new("state", *state)]);
         }
     });
 }
@@ -166,18 +138,14 @@ pub fn jobs(counts: &[(&'static str, u64)]) {
 /// A job waited this long for a worker.
 pub fn conversion_waited(wait: Duration) {
     record(|instruments| {
-        instruments
-            .conversion_queue_wait
-            .record(wait.as_secs_f64(), &[]);
+        instruments.conversion_queue_wait.record(wait.as_secs_f64(), &[]);
     });
 }
 
 /// A conversion made this length of audio in this time.
 pub fn conversion_done(audio: Duration, took: Duration) {
     record(|instruments| {
-        instruments
-            .conversion_duration
-            .record(took.as_secs_f64(), &[]);
+        instruments.conversion_duration.record(took.as_secs_f64(), &[]);
         if !took.is_zero() {
             let speed = audio.as_secs_f64() / took.as_secs_f64();
             instruments.conversion_speed.record(speed, &[]);
@@ -187,29 +155,17 @@ pub fn conversion_done(audio: Duration, took: Duration) {
 
 /// A conversion failed, for the reason that `code` names.
 pub fn conversion_failed(code: &'static str) {
-    count(
-        |i| &i.conversion_failures,
-        1,
-        &[KeyValue::new("code", code)],
-    );
+    count(|i| &i.conversion_failures, 1, &[KeyValue::new("code", code)]);
 }
 
 /// Media came in from a client or a store.
 pub fn bytes_read(bytes: u64) {
-    count(
-        |i| &i.io_bytes,
-        bytes,
-        &[KeyValue::new("direction", "read")],
-    );
+    count(|i| &i.io_bytes, bytes, &[KeyValue::new("direction", "read")]);
 }
 
 /// Media went out to a client or a store.
 pub fn bytes_written(bytes: u64) {
-    count(
-        |i| &i.io_bytes,
-        bytes,
-        &[KeyValue::new("direction", "written")],
-    );
+    count(|i| &i.io_bytes, bytes, &[KeyValue::new("direction", "written")]);
 }
 
 /// The broker did not confirm a message.

@@ -32,11 +32,7 @@ struct Details {
 impl Problem {
     /// A problem that the client can do something about: `code` is stable `snake_case`, `detail` is
     /// a sentence for a person.
-    pub fn new(
-        status: StatusCode,
-        code: impl Into<Cow<'static, str>>,
-        detail: impl Into<String>,
-    ) -> Self {
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self(Box::new(Details {
             status,
             code: code.into(),
@@ -51,8 +47,7 @@ impl Problem {
     pub fn internal(error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
         tracing::error!(error = format!("{error:#}"), "internal error");
-        let detail =
-            "Something went wrong on our side. If it stays, report it with the request_id.";
+        let detail = "Something went wrong on our side. If it stays, report it with the request_id.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
@@ -61,8 +56,7 @@ impl Problem {
         let error = error.into();
         tracing::warn!(error = format!("{error:#}"), "the {what} does not answer");
         let detail = format!("The {what} does not answer right now; try again in a few seconds.");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-            .retry_after(UNAVAILABLE_RETRY_AFTER)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(UNAVAILABLE_RETRY_AFTER)
     }
 
     /// Whether the same request may well succeed later.
@@ -76,8 +70,7 @@ impl Problem {
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        self.retryable(true)
-            .header(header::RETRY_AFTER, seconds.into())
+        self.retryable(true).header(header::RETRY_AFTER, seconds.into())
     }
 
     /// Adds a header to the answer.
@@ -112,10 +105,7 @@ impl Problem {
 impl Details {
     fn body(&self) -> Value {
         let mut members = self.extensions.clone();
-        members.insert(
-            "type".into(),
-            format!("urn:video-converter:problem:{}", self.code).into(),
-        );
+        members.insert("type".into(), format!("urn:video-converter:problem:{}", self.code).into());
         members.insert("title".into(), self.status.canonical_reason().into());
         members.insert("status".into(), self.status.as_u16().into());
         members.insert("detail".into(), self.detail.as_str().into());
@@ -131,10 +121,7 @@ impl Details {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.0.body().to_string();
-        let standard = [
-            (header::CONTENT_TYPE, "application/problem+json"),
-            (header::CACHE_CONTROL, "no-store"),
-        ];
+        let standard = [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")];
         (self.0.status, standard, self.0.headers, body).into_response()
     }
 }
@@ -175,10 +162,7 @@ mod tests {
     #[tokio::test]
     async fn an_internal_error_says_nothing_of_its_cause() {
         let problem = Problem::internal(anyhow::anyhow!("secret").context("outer"));
-        assert_eq!(
-            (problem.status().as_u16(), problem.code()),
-            (500, "internal")
-        );
+        assert_eq!((problem.status().as_u16(), problem.code()), (500, "internal"));
         let (_, body) = sent(problem).await;
         assert!(!body.to_string().contains("secret") && !body.to_string().contains("outer"));
     }
@@ -195,8 +179,7 @@ mod tests {
     #[tokio::test]
     async fn a_part_of_a_second_is_rounded_up() {
         let wait = Duration::from_millis(1200);
-        let (headers, _) =
-            sent(Problem::new(StatusCode::ACCEPTED, "x", "x").retry_after(wait)).await;
+        let (headers, _) = sent(Problem::new(StatusCode::ACCEPTED, "x", "x").retry_after(wait)).await;
         assert_eq!(headers[header::RETRY_AFTER], "2");
     }
 }

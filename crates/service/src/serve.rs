@@ -72,12 +72,7 @@ async fn lambda(router: Router, shutdown: Shutdown) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the listener has no address.
-pub async fn on(
-    listener: TcpListener,
-    router: Router,
-    settings: &Settings,
-    shutdown: Shutdown,
-) -> anyhow::Result<()> {
+pub async fn on(listener: TcpListener, router: Router, settings: &Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "listening");
     metrics::listening();
     accept(listener, router, settings.max_connections, shutdown).await;
@@ -85,12 +80,7 @@ pub async fn on(
 }
 
 /// Accepts at most `max_connections` at a time until `shutdown`, then waits for them.
-pub(crate) async fn accept(
-    listener: TcpListener,
-    router: Router,
-    max_connections: usize,
-    shutdown: Shutdown,
-) {
+pub(crate) async fn accept(listener: TcpListener, router: Router, max_connections: usize, shutdown: Shutdown) {
     let slots = Arc::new(Semaphore::new(max_connections));
     let connections = TaskTracker::new();
     while let Some(slot) = unless_requested(&shutdown, slots.clone().acquire_owned()).await {

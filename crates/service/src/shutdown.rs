@@ -27,12 +27,7 @@ pub struct Shutdown {
 impl Shutdown {
     /// A shutdown that only [`Shutdown::request`] brings about.
     pub fn manual(grace: Duration) -> Self {
-        Self {
-            soft: CancellationToken::new(),
-            hard: CancellationToken::new(),
-            requested_at: Arc::default(),
-            grace,
-        }
+        Self { soft: CancellationToken::new(), hard: CancellationToken::new(), requested_at: Arc::default(), grace }
     }
 
     /// A shutdown that SIGTERM and SIGINT request. Needs a running tokio runtime.
@@ -70,15 +65,9 @@ impl Shutdown {
     /// Resolves once what is still in hand should be dropped.
     pub async fn forced(&self) {
         self.requested().await;
-        match self
-            .requested_at
-            .get()
-            .and_then(|at| at.checked_add(self.grace))
-        {
+        match self.requested_at.get().and_then(|at| at.checked_add(self.grace)) {
             // Either way it is time: by a second request or by the end of the grace period.
-            Some(deadline) => timeout_at(deadline, self.hard.cancelled())
-                .await
-                .unwrap_or(()),
+            Some(deadline) => timeout_at(deadline, self.hard.cancelled()).await.unwrap_or(()),
             None => self.hard.cancelled().await,
         }
     }

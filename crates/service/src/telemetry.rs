@@ -15,13 +15,11 @@ use anyhow::{Context, ensure};
 use axum::{Router, routing::get};
 use clap::{Args, ValueEnum};
 use opentelemetry::{global, metrics::MeterProvider, trace::TracerProvider};
-use opentelemetry_sdk::{
-    metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
-};
+use opentelemetry_sdk::{metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use prometheus::{Registry, TextEncoder};
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::LevelFilter, fmt, fmt::format::JsonFields, layer::SubscriberExt,
-    registry::LookupSpan, util::SubscriberInitExt,
+    EnvFilter, Layer, filter::LevelFilter, fmt, fmt::format::JsonFields, layer::SubscriberExt, registry::LookupSpan,
+    util::SubscriberInitExt,
 };
 
 use crate::{Problem, Shutdown, metrics, serve};
@@ -64,9 +62,7 @@ pub enum LogFormat {
 }
 
 fn filter(directives: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
-    EnvFilter::builder()
-        .parse(directives)
-        .map(|_| directives.to_owned())
+    EnvFilter::builder().parse(directives).map(|_| directives.to_owned())
 }
 
 /// What must be flushed before the process ends.
@@ -90,11 +86,7 @@ pub fn init(service_name: &'static str, settings: &Settings) -> anyhow::Result<T
     tracing_subscriber::registry()
         .with(logs(settings))
         // Spans are kept whatever is logged: ids must travel on.
-        .with(
-            tracing_opentelemetry::layer()
-                .with_tracer(tracer.tracer(SCOPE))
-                .with_filter(LevelFilter::INFO),
-        )
+        .with(tracing_opentelemetry::layer().with_tracer(tracer.tracer(SCOPE)).with_filter(LevelFilter::INFO))
         .try_init()
         .context("telemetry is installed already")?;
     metrics::install(&meter.meter(SCOPE));
@@ -103,12 +95,7 @@ pub fn init(service_name: &'static str, settings: &Settings) -> anyhow::Result<T
         Some(address) => Some(serve_metrics(address, registry, metrics_server.clone())?),
         None => None,
     };
-    Ok(Telemetry {
-        tracer,
-        meter,
-        metrics_addr,
-        metrics_server,
-    })
+    Ok(Telemetry { tracer, meter, metrics_addr, metrics_server })
 }
 
 fn logs<S>(settings: &Settings) -> Box<dyn Layer<S> + Send + Sync>
@@ -120,28 +107,18 @@ where
     let layer = match settings.log_format {
         LogFormat::Text => layer.with_ansi(terminal).boxed(),
         LogFormat::Auto if terminal => layer.boxed(),
-        _ => layer
-            .fmt_fields(JsonFields::new())
-            .event_format(json::Flat)
-            .boxed(),
+        _ => layer.fmt_fields(JsonFields::new()).event_format(json::Flat).boxed(),
     };
     layer.with_filter(EnvFilter::new(&settings.log)).boxed()
 }
 
-fn serve_metrics(
-    address: SocketAddr,
-    registry: Registry,
-    shutdown: Shutdown,
-) -> anyhow::Result<SocketAddr> {
+fn serve_metrics(address: SocketAddr, registry: Registry, shutdown: Shutdown) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(address).with_context(|| format!("METRICS_ADDR {address}"))?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
-    let scrape = move || async move {
-        TextEncoder::new()
-            .encode_to_string(&registry.gather())
-            .map_err(Problem::internal)
-    };
+    let scrape =
+        move || async move { TextEncoder::new().encode_to_string(&registry.gather()).map_err(Problem::internal) };
     let router = Router::new().route("/metrics", get(scrape));
     tokio::spawn(serve::accept(listener, router, MAX_SCRAPERS, shutdown));
     tracing::info!(%address, "metrics are served");
@@ -167,10 +144,7 @@ impl Telemetry {
             done.send(flushed)
         });
         let flushed = finished.recv_timeout(FLUSH_TIMEOUT);
-        ensure!(
-            flushed.is_ok(),
-            "the collector did not take the last spans and metrics in time"
-        );
+        ensure!(flushed.is_ok(), "the collector did not take the last spans and metrics in time");
         flushed?.context("the last spans and metrics are lost")
     }
 }

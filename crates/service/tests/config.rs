@@ -49,33 +49,17 @@ struct Empty {
 #[test]
 fn every_missing_variable_is_named_at_once_with_its_meaning() {
     let refusal = try_parse_from::<Settings>("login", ["login"]).unwrap_err();
-    assert!(
-        refusal.contains("TEST_DATABASE_URL: Where the users are, and the jobs"),
-        "{refusal}"
-    );
-    assert!(
-        refusal.contains("TEST_PRIVATE_KEY: Signs tokens"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("TEST_DATABASE_URL: Where the users are, and the jobs"), "{refusal}");
+    assert!(refusal.contains("TEST_PRIVATE_KEY: Signs tokens"), "{refusal}");
     assert!(!refusal.contains("TEST_TTL"), "{refusal}");
 }
 
 #[test]
 fn flags_do_what_variables_do() {
-    let flags = [
-        "login",
-        "--database",
-        "postgres://db",
-        "--key=k",
-        "--port",
-        "18080",
-    ];
+    let flags = ["login", "--database", "postgres://db", "--key=k", "--port", "18080"];
     let settings: Settings = try_parse_from("login", flags).unwrap();
     assert_eq!(settings.database, "postgres://db");
-    assert_eq!(
-        (settings.ttl, settings.service.serve.port),
-        (Duration::from_hours(1), 18080)
-    );
+    assert_eq!((settings.ttl, settings.service.serve.port), (Duration::from_hours(1), 18080));
 }
 
 #[test]
@@ -85,29 +69,15 @@ fn an_invalid_value_names_the_variable_the_value_and_what_is_valid() {
     for part in ["TEST_TTL", "\"soon\"", "90s, 15m or 2h", "How long"] {
         assert!(refusal.contains(part), "{part} is not in {refusal}");
     }
-    let flags = [
-        "login",
-        "--database",
-        "d",
-        "--key",
-        "k",
-        "--log-format",
-        "xml",
-    ];
+    let flags = ["login", "--database", "d", "--key", "k", "--log-format", "xml"];
     let refusal = try_parse_from::<Settings>("login", flags).unwrap_err();
-    assert!(
-        refusal.contains("LOG_FORMAT") && refusal.contains("auto, json, text"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("LOG_FORMAT") && refusal.contains("auto, json, text"), "{refusal}");
 }
 
 #[test]
 fn an_invalid_value_from_the_environment_is_named_too() {
     let refusal = try_parse_from::<FromCargo>("x", ["x"]).unwrap_err();
-    assert!(
-        refusal.contains("CARGO_PKG_NAME cannot be \"service\": invalid digit"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("CARGO_PKG_NAME cannot be \"service\": invalid digit"), "{refusal}");
 }
 
 #[test]
@@ -133,24 +103,10 @@ fn the_reference_lists_every_variable() {
         help: "Where the users are, and the jobs".into(),
     };
     assert_eq!(variables[0], database);
-    let names: Vec<_> = variables
-        .iter()
-        .map(|variable| variable.name.as_str())
-        .collect();
-    for name in [
-        "LOG",
-        "LOG_FORMAT",
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "METRICS_ADDR",
-    ] {
+    let names: Vec<_> = variables.iter().map(|variable| variable.name.as_str()).collect();
+    for name in ["LOG", "LOG_FORMAT", "OTEL_EXPORTER_OTLP_ENDPOINT", "METRICS_ADDR"] {
         assert!(names.contains(&name), "{name}");
     }
-    let port = variables
-        .iter()
-        .find(|variable| variable.name == "PORT")
-        .unwrap();
-    assert_eq!(
-        (port.default.as_deref(), port.required),
-        (Some("8080"), false)
-    );
+    let port = variables.iter().find(|variable| variable.name == "PORT").unwrap();
+    assert_eq!((port.default.as_deref(), port.required), (Some("8080"), false));
 }

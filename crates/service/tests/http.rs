@@ -15,10 +15,7 @@ use tower::ServiceExt;
 fn router() -> Router {
     let router = Router::new()
         .route("/id", get(async || request_id().unwrap_or_default()))
-        .route(
-            "/gone",
-            get(async || Problem::new(StatusCode::GONE, "gone", "It is gone.")),
-        )
+        .route("/gone", get(async || Problem::new(StatusCode::GONE, "gone", "It is gone.")))
         .route("/broken", get(broken))
         .route("/login", post(async || "in"));
     wrap(router, "test")
@@ -33,10 +30,7 @@ async fn send(method: Method, path: &str, id: Option<&str>) -> Response {
     if let Some(id) = id {
         request = request.header("x-request-id", id);
     }
-    router()
-        .oneshot(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap()
+    router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
 }
 
 async fn text(response: Response) -> String {
@@ -45,10 +39,7 @@ async fn text(response: Response) -> String {
 }
 
 async fn problem(response: Response) -> Value {
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
     serde_json::from_str(&text(response).await).unwrap()
 }
 
@@ -71,10 +62,7 @@ async fn a_sane_request_id_is_kept_and_echoed() {
 #[tokio::test]
 async fn every_answer_has_a_request_id_and_problems_repeat_it() {
     let response = send(Method::GET, "/gone", Some("not sane")).await;
-    let id = response.headers()["x-request-id"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     assert!(uuid::Uuid::parse_str(&id).is_ok(), "{id}");
     assert_eq!(problem(response).await["request_id"], id.as_str());
 }

@@ -54,10 +54,7 @@ async fn prometheus_finds_every_instrument_under_its_standard_name() {
         r#"io_bytes_total{direction="written"} 20"#,
         "publish_unconfirmed_total 1",
     ] {
-        assert!(
-            scraped.lines().any(|scraped| scraped == line),
-            "no {line} in\n{scraped}"
-        );
+        assert!(scraped.lines().any(|scraped| scraped == line), "no {line} in\n{scraped}");
     }
     telemetry.shutdown().unwrap();
 }

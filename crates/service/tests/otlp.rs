@@ -28,27 +28,15 @@ async fn collector() -> (String, mpsc::Receiver<(String, Bytes)>) {
 }
 
 async fn traceparent_within_a_request(given: &str) -> String {
-    let router = Router::new().route(
-        "/",
-        get(async || trace::current_traceparent().expect("a trace")),
-    );
-    let request = Request::get("/")
-        .header("traceparent", given)
-        .body(Body::empty())
-        .unwrap();
-    let response = service::http::wrap(router, "upload")
-        .oneshot(request)
-        .await
-        .unwrap();
-    let body = axum::body::to_bytes(response.into_body(), 4096)
-        .await
-        .unwrap();
+    let router = Router::new().route("/", get(async || trace::current_traceparent().expect("a trace")));
+    let request = Request::get("/").header("traceparent", given).body(Body::empty()).unwrap();
+    let response = service::http::wrap(router, "upload").oneshot(request).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
     String::from_utf8(body.to_vec()).unwrap()
 }
 
 fn contains(body: &Bytes, text: &str) -> bool {
-    body.windows(text.len())
-        .any(|window| window == text.as_bytes())
+    body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,15 +48,9 @@ async fn a_trace_goes_on_and_is_flushed_to_the_collector_on_shutdown() {
 
     let within = traceparent_within_a_request(&format!("00-{TRACE_ID}-00f067aa0ba902b7-01")).await;
     assert!(within.starts_with(&format!("00-{TRACE_ID}-")), "{within}");
-    assert!(
-        !within.contains("00f067aa0ba902b7"),
-        "the parent is the request's span: {within}"
-    );
+    assert!(!within.contains("00f067aa0ba902b7"), "the parent is the request's span: {within}");
     let other = traceparent_within_a_request("garbled").await;
-    assert!(
-        other.starts_with("00-") && !other.contains(TRACE_ID),
-        "{other}"
-    );
+    assert!(other.starts_with("00-") && !other.contains(TRACE_ID), "{other}");
 
     telemetry.shutdown().unwrap();
     let mut signals = Vec::new();
@@ -81,9 +63,5 @@ async fn a_trace_goes_on_and_is_flushed_to_the_collector_on_shutdown() {
     }
     signals.sort();
     assert_eq!(signals, ["metrics", "traces"]);
-    assert_eq!(
-        trace::current_traceparent(),
-        None,
-        "outside a span there is no trace"
-    );
+    assert_eq!(trace::current_traceparent(), None, "outside a span there is no trace");
 }

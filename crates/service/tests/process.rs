@@ -56,11 +56,7 @@ fn wait_for(line: &str, stdout: &mut impl BufRead) {
 }
 
 fn send(signal: &str, child: &Child) {
-    let sent = Command::new("kill")
-        .arg(signal)
-        .arg(child.id().to_string())
-        .status()
-        .unwrap();
+    let sent = Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
     assert!(sent.success());
 }
 

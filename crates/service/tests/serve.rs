@@ -38,15 +38,8 @@ impl Server {
         let router = router(entered.clone(), released.clone());
         let shutdown = Shutdown::manual(LONG * 100);
         let stop = shutdown.clone();
-        let served =
-            tokio::spawn(async move { serve::on(listener, router, &settings, stop).await });
-        Self {
-            address,
-            shutdown,
-            served,
-            entered,
-            released,
-        }
+        let served = tokio::spawn(async move { serve::on(listener, router, &settings, stop).await });
+        Self { address, shutdown, served, entered, released }
     }
 
     async fn get(&self, path: &str) -> TcpStream {
@@ -57,11 +50,7 @@ impl Server {
     }
 
     async fn stopped(self) {
-        timeout(LONG, self.served)
-            .await
-            .expect("it stops")
-            .unwrap()
-            .unwrap();
+        timeout(LONG, self.served).await.expect("it stops").unwrap().unwrap();
     }
 }
 
@@ -71,17 +60,12 @@ fn router(entered: Arc<Notify>, released: Arc<Notify>) -> Router {
         released.notified().await;
         "slow"
     };
-    Router::new()
-        .route("/", get(async || "quick"))
-        .route("/slow", get(slow))
+    Router::new().route("/", get(async || "quick")).route("/slow", get(slow))
 }
 
 async fn answer(mut stream: TcpStream) -> String {
     let mut answer = String::new();
-    timeout(LONG, stream.read_to_string(&mut answer))
-        .await
-        .expect("an answer")
-        .unwrap();
+    timeout(LONG, stream.read_to_string(&mut answer)).await.expect("an answer").unwrap();
     answer
 }
 

@@ -71,8 +71,6 @@ impl Addresses {
 // By hand, so that no password gets into a log.
 impl std::fmt::Debug for Addresses {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Addresses")
-            .field("s3_endpoint", &self.s3_endpoint)
-            .finish_non_exhaustive()
+        f.debug_struct("Addresses").field("s3_endpoint", &self.s3_endpoint).finish_non_exhaustive()
     }
 }

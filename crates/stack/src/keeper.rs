@@ -10,10 +10,7 @@ use std::sync::LazyLock;
 use tokio::runtime::{Builder, Handle};
 
 static KEEPER: LazyLock<Handle> = LazyLock::new(|| {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime needs only file descriptors");
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime needs only file descriptors");
     let handle = runtime.handle().clone();
     std::thread::Builder::new()
         .name("stack-keeper".into())

@@ -28,15 +28,9 @@ pub(crate) fn acquire(dir: &Path) -> Result<File> {
 
 /// Tells whether a live process has a stack in `dir`.
 pub fn is_running(dir: &Path) -> bool {
-    File::open(dir.join(FILE))
-        .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    File::open(dir.join(FILE)).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }

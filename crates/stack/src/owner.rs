@@ -11,11 +11,8 @@ use tokio::process::Command;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Without the secure bit, access(2), by which Erlang looks before it writes, takes no notice of the capability.
-const PASS_CLOSED_DIRECTORIES: [&str; 3] = [
-    "--securebits=+no_setuid_fixup",
-    "--inh-caps=-all,+dac_override",
-    "--ambient-caps=-all,+dac_override",
-];
+const PASS_CLOSED_DIRECTORIES: [&str; 3] =
+    ["--securebits=+no_setuid_fixup", "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"];
 
 /// The account of one server. Root steps down to another account (PostgreSQL refuses to run as root); anybody else
 /// stays who they are.
@@ -38,9 +35,7 @@ impl Owner {
         }
         let passwd = std::fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
         let account = find(&passwd, preferred).or_else(|| find(&passwd, "nobody"));
-        Ok(Self {
-            account: Some(account.context("there is no account to step down to")?),
-        })
+        Ok(Self { account: Some(account.context("there is no account to step down to")?) })
     }
 
     /// Makes `dir` if need be, for the account's eyes only.
@@ -70,8 +65,7 @@ impl Owner {
         let Some(Account { uid, gid }) = self.account else {
             return Ok(());
         };
-        chown(path, Some(uid), Some(gid))
-            .with_context(|| format!("cannot give {} away", path.display()))
+        chown(path, Some(uid), Some(gid)).with_context(|| format!("cannot give {} away", path.display()))
     }
 
     /// `program` as this account, in `dir`, in an environment and a process group of its own (so that a Ctrl-C in the
@@ -82,26 +76,14 @@ impl Owner {
         let mut command = Command::new("setpriv");
         command.arg(format!("--pdeathsig={death}"));
         if let Some(Account { uid, gid }) = self.account {
-            command.args([
-                format!("--reuid={uid}"),
-                format!("--regid={gid}"),
-                "--clear-groups".into(),
-            ]);
+            command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into()]);
             if !everybody_may_enter(dir) {
                 command.args(PASS_CLOSED_DIRECTORIES);
             }
         }
         command.arg("--").arg(program);
-        command
-            .current_dir(dir)
-            .env_clear()
-            .env("PATH", PATH)
-            .env("HOME", dir)
-            .env("LC_ALL", "C");
-        command
-            .process_group(0)
-            .kill_on_drop(true)
-            .stdin(std::process::Stdio::null());
+        command.current_dir(dir).env_clear().env("PATH", PATH).env("HOME", dir).env("LC_ALL", "C");
+        command.process_group(0).kill_on_drop(true).stdin(std::process::Stdio::null());
         command
     }
 }
@@ -109,23 +91,13 @@ impl Owner {
 /// A server finds its files by their absolute path, so it must get through every directory above its own. Below
 /// something like `/root`, only a capability helps.
 fn everybody_may_enter(dir: &Path) -> bool {
-    dir.ancestors().skip(1).all(|above| {
-        above
-            .metadata()
-            .is_ok_and(|entry| entry.mode() & 0o001 != 0)
-    })
+    dir.ancestors().skip(1).all(|above| above.metadata().is_ok_and(|entry| entry.mode() & 0o001 != 0))
 }
 
 /// Looks `name` up in the text of a passwd(5) file.
 fn find(passwd: &str, name: &str) -> Option<Account> {
-    let mut fields = passwd
-        .lines()
-        .map(|line| line.split(':'))
-        .find(|fields| fields.clone().next() == Some(name))?;
-    Some(Account {
-        uid: fields.nth(2)?.parse().ok()?,
-        gid: fields.next()?.parse().ok()?,
-    })
+    let mut fields = passwd.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(name))?;
+    Some(Account { uid: fields.nth(2)?.parse().ok()?, gid: fields.next()?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -137,10 +109,7 @@ mod tests {
     #[test]
     fn an_account_is_found_by_its_whole_name() {
         let passwd = "root:x:0:0::/root:/bin/sh\npostgres2:x:7:8:::\npostgres:x:101:104:PostgreSQL,,,:/var:/bin/bash\n";
-        assert_eq!(
-            find(passwd, "postgres"),
-            Some(Account { uid: 101, gid: 104 })
-        );
+        assert_eq!(find(passwd, "postgres"), Some(Account { uid: 101, gid: 104 }));
         assert_eq!(find(passwd, "rabbitmq"), None);
     }
 

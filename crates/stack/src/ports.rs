@@ -25,11 +25,7 @@ pub fn free() -> Result<u16> {
             return Ok(port);
         }
     }
-    bail!(
-        "found no free port on 127.0.0.1 between {} and {}",
-        RANGE.start,
-        RANGE.end
-    )
+    bail!("found no free port on 127.0.0.1 between {} and {}", RANGE.start, RANGE.end)
 }
 
 /// Tells from a server's last words that somebody else got its port between our choice and its start.

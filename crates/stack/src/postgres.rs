@@ -12,8 +12,7 @@ use crate::owner::Owner;
 use crate::process::{self, Identity, Process};
 
 const PROGRAMS: &str = "/usr/lib/postgresql";
-const INSTALL: &str =
-    "PostgreSQL is not installed; run: sudo apt-get install -y --no-install-recommends postgresql";
+const INSTALL: &str = "PostgreSQL is not installed; run: sudo apt-get install -y --no-install-recommends postgresql";
 const USER: &str = "vc";
 const DATABASE: &str = "video_converter";
 const NAME: &str = "postgres";
@@ -37,20 +36,10 @@ impl Postgres {
         let owner = Owner::new(NAME)?;
         owner.make_dir(&dir)?;
         let bin = programs(Path::new(PROGRAMS), &dir.join("data"))?;
-        let mut server = Self {
-            dir,
-            bin,
-            owner,
-            durability,
-            port: crate::ports::free()?,
-            process: None,
-        };
+        let mut server = Self { dir, bin, owner, durability, port: crate::ports::free()?, process: None };
         server.end_leftover().await?;
         if !server.data().exists() {
-            server
-                .create(password)
-                .await
-                .context("cannot make the database")?;
+            server.create(password).await.context("cannot make the database")?;
         }
         if let Err(error) = server.launch().await {
             ensure!(crate::ports::was_taken(&error), error);
@@ -61,21 +50,13 @@ impl Postgres {
     }
 
     pub(crate) fn url(&self, password: &str) -> String {
-        format!(
-            "postgres://{USER}:{password}@127.0.0.1:{}/{DATABASE}",
-            self.port
-        )
+        format!("postgres://{USER}:{password}@127.0.0.1:{}/{DATABASE}", self.port)
     }
 
     /// Starts the server on the data that is there, and returns when it takes connections.
     pub(crate) async fn launch(&mut self) -> Result<()> {
-        let mut command = self
-            .owner
-            .command(&self.bin.join("postgres"), &self.dir, "QUIT");
-        command
-            .arg("-D")
-            .arg(self.data())
-            .args(self.settings().iter().flat_map(|setting| ["-c", setting]));
+        let mut command = self.owner.command(&self.bin.join("postgres"), &self.dir, "QUIT");
+        command.arg("-D").arg(self.data()).args(self.settings().iter().flat_map(|setting| ["-c", setting]));
         let mut process = Process::spawn(NAME, &self.dir, &mut command)?;
         let (pid, file) = (process.pid(), self.pid_file());
         process.until(PATIENCE, |_| is_ready(&file, pid)).await?;
@@ -95,10 +76,7 @@ impl Postgres {
         }
         // They share memory with the server, which cannot start again before they are gone.
         for session in &sessions {
-            ensure!(
-                session.gone_within(STOPS_WITHIN).await,
-                "a database session does not die"
-            );
+            ensure!(session.gone_within(STOPS_WITHIN).await, "a database session does not die");
         }
         Ok(())
     }
@@ -116,8 +94,7 @@ impl Postgres {
         // The last server is gone for sure. If its pid lives, it is somebody else's now, and would keep PostgreSQL
         // from starting; a dead pid it sorts out by itself.
         match recorded_pid(&self.pid_file()).and_then(Identity::of) {
-            Some(_) => std::fs::remove_file(self.pid_file())
-                .context("cannot remove a stale postmaster.pid"),
+            Some(_) => std::fs::remove_file(self.pid_file()).context("cannot remove a stale postmaster.pid"),
             None => Ok(()),
         }
     }
@@ -131,61 +108,33 @@ impl Postgres {
         self.owner.write(&pwfile, password)?;
         self.initdb(&draft, &pwfile).await?;
         std::fs::remove_file(&pwfile)?;
-        self.single_user(&draft, &format!("CREATE DATABASE {DATABASE}\n"))
-            .await?;
+        self.single_user(&draft, &format!("CREATE DATABASE {DATABASE}\n")).await?;
         std::fs::rename(&draft, self.data()).context("cannot move the new database to its place")
     }
 
     async fn initdb(&self, data: &Path, pwfile: &Path) -> Result<()> {
-        let mut command = self
-            .owner
-            .command(&self.bin.join("initdb"), &self.dir, "KILL");
+        let mut command = self.owner.command(&self.bin.join("initdb"), &self.dir, "KILL");
         command.arg("-D").arg(data).arg("--pwfile").arg(pwfile);
-        command.args([
-            "-U",
-            USER,
-            "-A",
-            "scram-sha-256",
-            "-E",
-            "UTF8",
-            "--locale=C",
-        ]);
+        command.args(["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C"]);
         if self.durability == Durability::Throwaway {
             command.arg("--no-sync");
         }
-        let output = tokio::time::timeout(PATIENCE, command.output())
-            .await
-            .context("initdb takes too long")??;
-        ensure!(
-            output.status.success(),
-            "initdb: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.context("initdb takes too long")??;
+        ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
 
     /// Runs one statement without a server.
     async fn single_user(&self, data: &Path, statement: &str) -> Result<()> {
-        let mut command = self
-            .owner
-            .command(&self.bin.join("postgres"), &self.dir, "KILL");
+        let mut command = self.owner.command(&self.bin.join("postgres"), &self.dir, "KILL");
         command.arg("--single").arg("-D").arg(data).arg("postgres");
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let mut stdin = child.stdin.take().context("a piped stdin is there")?;
         stdin.write_all(statement.as_bytes()).await?;
         drop(stdin);
-        let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
-            .await
-            .context("it takes too long")??;
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.context("it takes too long")??;
         let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success() && !errors.contains("ERROR"),
-            "{statement}: {errors}"
-        );
+        ensure!(output.status.success() && !errors.contains("ERROR"), "{statement}: {errors}");
         Ok(())
     }
 
@@ -225,12 +174,9 @@ fn programs(root: &Path, data: &Path) -> Result<PathBuf> {
         );
         return Ok(bin);
     }
-    let versions = std::fs::read_dir(root)
-        .context(INSTALL)?
-        .filter_map(|entry| number(&entry.ok()?.file_name()));
-    let mut bins: Vec<(u32, PathBuf)> = versions
-        .map(|version| (version, root.join(version.to_string()).join("bin")))
-        .collect();
+    let versions = std::fs::read_dir(root).context(INSTALL)?.filter_map(|entry| number(&entry.ok()?.file_name()));
+    let mut bins: Vec<(u32, PathBuf)> =
+        versions.map(|version| (version, root.join(version.to_string()).join("bin"))).collect();
     bins.retain(|(_, bin)| bin.join(NAME).exists() && bin.join("initdb").exists());
     bins.into_iter().max().map(|(_, bin)| bin).context(INSTALL)
 }
@@ -247,19 +193,10 @@ fn is_ready(pid_file: &Path, pid: u32) -> bool {
 }
 
 fn recorded_pid(pid_file: &Path) -> Option<u32> {
-    std::fs::read_to_string(pid_file)
-        .ok()?
-        .lines()
-        .next()?
-        .trim()
-        .parse()
-        .ok()
+    std::fs::read_to_string(pid_file).ok()?.lines().next()?.trim().parse().ok()
 }
 
 fn children(pid: u32) -> Vec<Identity> {
-    let pids =
-        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    pids.split_whitespace()
-        .filter_map(|pid| Identity::of(pid.parse().ok()?))
-        .collect()
+    let pids = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    pids.split_whitespace().filter_map(|pid| Identity::of(pid.parse().ok()?)).collect()
 }

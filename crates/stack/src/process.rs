@@ -25,22 +25,13 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn spawn(name: &'static str, dir: &Path, command: &mut Command) -> Result<Self> {
         let log = dir.join(name).with_extension("log");
-        let output =
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdout(output.try_clone()?).stderr(output);
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot start {name} by setpriv"))?;
+        let child = command.spawn().with_context(|| format!("cannot start {name} by setpriv"))?;
         let identity = child.id().and_then(Identity::of);
-        let identity =
-            identity.with_context(|| format!("{name} ended at once:\n{}", tail(&log)))?;
+        let identity = identity.with_context(|| format!("{name} ended at once:\n{}", tail(&log)))?;
         std::fs::write(pid_file(name, dir), identity.to_string())?;
-        Ok(Self {
-            name,
-            child,
-            identity,
-            log,
-        })
+        Ok(Self { name, child, identity, log })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -49,11 +40,7 @@ impl Process {
 
     /// Returns when `ready`, given what the process has written, says so. An early exit or too long a wait is an error
     /// with the end of the log.
-    pub(crate) async fn until(
-        &mut self,
-        patience: Duration,
-        ready: impl Fn(&Path) -> bool + Send,
-    ) -> Result<()> {
+    pub(crate) async fn until(&mut self, patience: Duration, ready: impl Fn(&Path) -> bool + Send) -> Result<()> {
         let (name, deadline) = (self.name, Instant::now() + patience);
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -62,11 +49,7 @@ impl Process {
             if ready(&self.log) {
                 return Ok(());
             }
-            ensure!(
-                Instant::now() < deadline,
-                "{name} is not ready after {patience:?}:\n{}",
-                tail(&self.log)
-            );
+            ensure!(Instant::now() < deadline, "{name} is not ready after {patience:?}:\n{}", tail(&self.log));
             tokio::time::sleep(POLL).await;
         }
     }
@@ -86,11 +69,7 @@ impl Process {
             status.with_context(|| format!("cannot wait for {}", self.name))?;
             return Ok(());
         }
-        tracing::warn!(
-            server = self.name,
-            ?patience,
-            "did not stop in time and is killed"
-        );
+        tracing::warn!(server = self.name, ?patience, "did not stop in time and is killed");
         self.kill().await
     }
 }
@@ -103,28 +82,15 @@ fn tail(log: &Path) -> String {
 }
 
 /// Ends what an earlier run left of `name`. The parent-death signal has normally done it, or is about to.
-pub(crate) async fn end_leftover(
-    name: &'static str,
-    dir: &Path,
-    signal: Signal,
-    patience: Duration,
-) -> Result<()> {
+pub(crate) async fn end_leftover(name: &'static str, dir: &Path, signal: Signal, patience: Duration) -> Result<()> {
     let Some(leftover) = Identity::read(&pid_file(name, dir)).filter(Identity::is_alive) else {
         return Ok(());
     };
-    tracing::info!(
-        server = name,
-        pid = leftover.pid,
-        "ending what an earlier run left"
-    );
+    tracing::info!(server = name, pid = leftover.pid, "ending what an earlier run left");
     leftover.send(signal)?;
     if !leftover.gone_within(patience).await {
         leftover.send(Signal::KILL)?;
-        ensure!(
-            leftover.gone_within(KILLED_WITHIN).await,
-            "{name} of an earlier run (pid {}) stays",
-            leftover.pid
-        );
+        ensure!(leftover.gone_within(KILLED_WITHIN).await, "{name} of an earlier run (pid {}) stays", leftover.pid);
     }
     Ok(())
 }
@@ -155,10 +121,7 @@ impl Identity {
     fn read(file: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(file).ok()?;
         let (pid, started) = text.trim().split_once(' ')?;
-        Some(Self {
-            pid: pid.parse().ok()?,
-            started: started.parse().ok()?,
-        })
+        Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -167,10 +130,7 @@ impl Identity {
 
     /// A process that is gone already has nothing to be told.
     pub(crate) fn send(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("not a process id")?;
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("not a process id")?;
         let handle = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(handle) => handle,
             Err(rustix::io::Errno::SRCH) => return Ok(()),
@@ -207,10 +167,7 @@ mod tests {
 
     /// A process that an earlier run may have left, as far as its pid file in `dir` tells.
     fn sleeper(dir: &Path, describe: impl Fn(Identity) -> Identity) -> std::process::Child {
-        let child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .expect("sleep runs");
+        let child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep runs");
         let identity = describe(Identity::of(child.id()).expect("it is alive"));
         std::fs::write(pid_file("sleeper", dir), identity.to_string()).expect("a pid file");
         child
@@ -220,22 +177,15 @@ mod tests {
     async fn a_leftover_is_ended_also_if_it_does_not_listen() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut child = sleeper(dir.path(), |identity| identity);
-        end_leftover("sleeper", dir.path(), Signal::WINCH, Duration::ZERO)
-            .await
-            .expect("it ends");
+        end_leftover("sleeper", dir.path(), Signal::WINCH, Duration::ZERO).await.expect("it ends");
         assert!(!child.wait().expect("a child").success());
     }
 
     #[tokio::test]
     async fn a_process_that_was_given_an_old_pid_is_left_alone() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut child = sleeper(dir.path(), |identity| Identity {
-            started: identity.started - 1,
-            ..identity
-        });
-        end_leftover("sleeper", dir.path(), Signal::KILL, Duration::ZERO)
-            .await
-            .expect("nothing to do");
+        let mut child = sleeper(dir.path(), |identity| Identity { started: identity.started - 1, ..identity });
+        end_leftover("sleeper", dir.path(), Signal::KILL, Duration::ZERO).await.expect("nothing to do");
         assert_eq!(child.try_wait().expect("a child"), None);
         child.kill().and_then(|()| child.wait()).expect("a child");
     }

@@ -42,36 +42,20 @@ struct Ports {
 impl Ports {
     fn free() -> Result<Self> {
         let free = crate::ports::free;
-        Ok(Self {
-            amqp: free()?,
-            management: free()?,
-            prometheus: free()?,
-            distribution: free()?,
-            epmd: free()?,
-        })
+        Ok(Self { amqp: free()?, management: free()?, prometheus: free()?, distribution: free()?, epmd: free()? })
     }
 }
 
 impl Rabbitmq {
     pub(crate) async fn start(dir: &Path, password: &str) -> Result<Self> {
-        ensure!(
-            Path::new(SERVER).exists() && Path::new(EPMD).exists(),
-            INSTALL
-        );
+        ensure!(Path::new(SERVER).exists() && Path::new(EPMD).exists(), INSTALL);
         let (dir, owner) = (dir.join(NAME), Owner::new(NAME)?);
         owner.make_dir(&dir)?;
         // SIGKILL is safe: whatever was confirmed is on the disk.
         process::end_leftover(NAME, &dir, Signal::KILL, STOPS_WITHIN).await?;
         process::end_leftover("epmd", &dir, Signal::KILL, STOPS_WITHIN).await?;
         let (password, ports) = (password.to_owned(), Ports::free()?);
-        let mut node = Self {
-            dir,
-            owner,
-            password,
-            ports,
-            epmd: None,
-            broker: None,
-        };
+        let mut node = Self { dir, owner, password, ports, epmd: None, broker: None };
         if let Err(error) = node.launch().await {
             ensure!(crate::ports::was_taken(&error), error);
             node.epmd = None;
@@ -86,10 +70,7 @@ impl Rabbitmq {
     }
 
     pub(crate) fn management_url(&self, password: &str) -> String {
-        format!(
-            "http://{USER}:{password}@127.0.0.1:{}",
-            self.ports.management
-        )
+        format!("http://{USER}:{password}@127.0.0.1:{}", self.ports.management)
     }
 
     /// Starts the node on the data that is there, and returns when it takes connections.
@@ -128,23 +109,14 @@ impl Rabbitmq {
         if !self.booted().exists() && self.mnesia().exists() {
             std::fs::remove_dir_all(self.mnesia()).context("cannot clear a half-made broker")?;
         }
-        self.owner
-            .write(&self.dir.join("rabbitmq.conf"), &self.configuration())?;
-        self.owner.write(
-            &self.dir.join("enabled_plugins"),
-            "[rabbitmq_management,rabbitmq_prometheus].\n",
-        )
+        self.owner.write(&self.dir.join("rabbitmq.conf"), &self.configuration())?;
+        self.owner.write(&self.dir.join("enabled_plugins"), "[rabbitmq_management,rabbitmq_prometheus].\n")
     }
 
     /// In the foreground, as a child: the broker would leave a daemon behind.
     async fn launch_epmd(&self) -> Result<Process> {
         let mut command = self.owner.command(Path::new(EPMD), &self.dir, "KILL");
-        command.args([
-            "-address",
-            "127.0.0.1",
-            "-port",
-            &self.ports.epmd.to_string(),
-        ]);
+        command.args(["-address", "127.0.0.1", "-port", &self.ports.epmd.to_string()]);
         let mut epmd = Process::spawn("epmd", &self.dir, &mut command)?;
         let port = self.ports.epmd;
         epmd.until(PATIENCE, |_| listens(port)).await?;
@@ -155,19 +127,14 @@ impl Rabbitmq {
         let mut command = self.owner.command(Path::new(SERVER), &self.dir, "KILL");
         // Makes the script `exec` the VM, so that the VM is our child and gets our signals.
         command.env("detached", "1");
-        command
-            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env("ERL_EPMD_PORT", self.ports.epmd.to_string());
+        command.env("ERL_EPMD_ADDRESS", "127.0.0.1").env("ERL_EPMD_PORT", self.ports.epmd.to_string());
         // The data belongs to a node of this name.
         command.env("RABBITMQ_NODENAME", "rabbit@localhost");
         command.env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string());
         command.env("RABBITMQ_MNESIA_BASE", self.mnesia());
         command.env("RABBITMQ_LOG_BASE", self.dir.join("log"));
         command.env("RABBITMQ_CONFIG_FILE", self.dir.join("rabbitmq.conf"));
-        command.env(
-            "RABBITMQ_ENABLED_PLUGINS_FILE",
-            self.dir.join("enabled_plugins"),
-        );
+        command.env("RABBITMQ_ENABLED_PLUGINS_FILE", self.dir.join("enabled_plugins"));
         command.env("RABBITMQ_CONF_ENV_FILE", "/dev/null");
         let arguments = "+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}";
         command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", arguments);
@@ -176,12 +143,7 @@ impl Rabbitmq {
 
     /// The acknowledgement timeout must be longer than the longest conversion.
     fn configuration(&self) -> String {
-        let Ports {
-            amqp,
-            management,
-            prometheus,
-            ..
-        } = self.ports;
+        let Ports { amqp, management, prometheus, .. } = self.ports;
         let password = &self.password;
         format!(
             "listeners.tcp.1 = 127.0.0.1:{amqp}\n\

@@ -36,11 +36,7 @@ impl S3 {
                 tracing::error!(%error, "the S3 server ended");
             }
         });
-        Ok(Self {
-            endpoint,
-            dir,
-            server,
-        })
+        Ok(Self { endpoint, dir, server })
     }
 
     pub(crate) fn endpoint(&self) -> &str {
@@ -59,23 +55,15 @@ impl Drop for S3 {
 }
 
 fn router(dir: &Path, secrets: &Secrets) -> Result<Router> {
-    let files = s3s_fs::FileSystem::new(dir)
-        .map_err(|error| anyhow!("{error:?}"))
-        .context("cannot open the objects")?;
+    let files =
+        s3s_fs::FileSystem::new(dir).map_err(|error| anyhow!("{error:?}")).context("cannot open the objects")?;
     let mut builder = S3ServiceBuilder::new(files);
-    builder.set_auth(SimpleAuth::from_single(
-        &*secrets.s3_access_key,
-        &*secrets.s3_secret_key,
-    ));
+    builder.set_auth(SimpleAuth::from_single(&*secrets.s3_access_key, &*secrets.s3_secret_key));
     let service = HandleError::new(builder.build(), |error| async move {
         tracing::error!(?error, "S3 request failed");
         StatusCode::INTERNAL_SERVER_ERROR
     });
     // s3s knows no CORS; without it no browser can use a presigned URL, or see the ETag of a part it has sent.
-    let cors = CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods(Any)
-        .allow_headers(Any)
-        .expose_headers(Any);
+    let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any).expose_headers(Any);
     Ok(Router::new().fallback_service(service).layer(cors))
 }

@@ -21,8 +21,7 @@ impl Secrets {
     pub(crate) fn of(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         match std::fs::read(&path) {
-            Ok(json) => serde_json::from_slice(&json)
-                .with_context(|| format!("{} is damaged", path.display())),
+            Ok(json) => serde_json::from_slice(&json).with_context(|| format!("{} is damaged", path.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::random().write(dir),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
@@ -30,12 +29,7 @@ impl Secrets {
 
     fn random() -> Self {
         let secret = || Alphanumeric.sample_string(&mut rand::rng(), LENGTH);
-        Self {
-            database: secret(),
-            broker: secret(),
-            s3_access_key: secret(),
-            s3_secret_key: secret(),
-        }
+        Self { database: secret(), broker: secret(), s3_access_key: secret(), s3_secret_key: secret() }
     }
 
     /// All or nothing: a temporary file has mode 0600 and is renamed when it is complete.

@@ -11,40 +11,24 @@ use stack::{Durability, Stack};
 /// A directory with a blank in its name below one that, to root's servers, is out of reach.
 fn data_dir() -> (tempfile::TempDir, PathBuf) {
     let only_me = Permissions::from_mode(0o700);
-    let temp = tempfile::Builder::new()
-        .permissions(only_me)
-        .tempdir()
-        .expect("a temporary directory");
+    let temp = tempfile::Builder::new().permissions(only_me).tempdir().expect("a temporary directory");
     let dir = temp.path().join("my data");
     (temp, dir)
 }
 
 fn answers(url: &str) -> bool {
-    let address = url
-        .rsplit('@')
-        .next()
-        .and_then(|rest| rest.trim_start_matches("http://").split('/').next());
+    let address = url.rsplit('@').next().and_then(|rest| rest.trim_start_matches("http://").split('/').next());
     std::net::TcpStream::connect(address.expect("a URL with an address")).is_ok()
 }
 
 fn sql(database_url: &str, statement: &str) -> String {
-    let output = Command::new("psql")
-        .args([database_url, "-Atqc", statement])
-        .output()
-        .expect("psql runs");
+    let output = Command::new("psql").args([database_url, "-Atqc", statement]).output().expect("psql runs");
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout)
-        .expect("psql prints text")
-        .trim()
-        .to_owned()
+    String::from_utf8(output.stdout).expect("psql prints text").trim().to_owned()
 }
 
 fn curl(arguments: &[&str]) -> String {
-    let output = Command::new("curl")
-        .args(["-sS", "--fail-with-body"])
-        .args(arguments)
-        .output()
-        .expect("curl runs");
+    let output = Command::new("curl").args(["-sS", "--fail-with-body"]).args(arguments).output().expect("curl runs");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("an answer in text")
 }
@@ -52,34 +36,17 @@ fn curl(arguments: &[&str]) -> String {
 #[tokio::test]
 async fn data_survives_a_stop_and_the_directory_has_room_for_one_process_only() {
     let (_temp, dir) = data_dir();
-    let stack = Stack::start(&dir, Durability::Kept)
-        .await
-        .expect("a first start");
-    sql(
-        stack.database_url(),
-        "CREATE TABLE kept AS SELECT 42 AS answer",
-    );
-    curl(&[
-        "-X",
-        "PUT",
-        &format!("{}/api/vhosts/kept", stack.management_url()),
-    ]);
+    let stack = Stack::start(&dir, Durability::Kept).await.expect("a first start");
+    sql(stack.database_url(), "CREATE TABLE kept AS SELECT 42 AS answer");
+    curl(&["-X", "PUT", &format!("{}/api/vhosts/kept", stack.management_url())]);
 
-    let second = Stack::start(&dir, Durability::Kept)
-        .await
-        .expect_err("the directory is in use")
-        .to_string();
+    let second = Stack::start(&dir, Durability::Kept).await.expect_err("the directory is in use").to_string();
     assert!(second.starts_with("already running in"), "{second}");
-    assert!(
-        second.ends_with(&format!("(pid {})", std::process::id())),
-        "{second}"
-    );
+    assert!(second.ends_with(&format!("(pid {})", std::process::id())), "{second}");
 
     stack.stop().await.expect("an orderly stop");
     assert!(!stack::is_running(&dir));
-    let stack = Stack::start(&dir, Durability::Kept)
-        .await
-        .expect("a second start");
+    let stack = Stack::start(&dir, Durability::Kept).await.expect("a second start");
     assert_eq!(sql(stack.database_url(), "SELECT answer FROM kept"), "42");
     assert!(curl(&[&format!("{}/api/vhosts/kept", stack.management_url())]).contains("\"kept\""));
 }
@@ -87,13 +54,8 @@ async fn data_survives_a_stop_and_the_directory_has_room_for_one_process_only() 
 #[tokio::test]
 async fn killed_servers_come_back_on_the_same_ports_with_the_same_data() {
     let (_temp, dir) = data_dir();
-    let stack = Stack::start(&dir, Durability::Throwaway)
-        .await
-        .expect("a start");
-    sql(
-        stack.database_url(),
-        "CREATE TABLE kept AS SELECT 42 AS answer",
-    );
+    let stack = Stack::start(&dir, Durability::Throwaway).await.expect("a start");
+    sql(stack.database_url(), "CREATE TABLE kept AS SELECT 42 AS answer");
 
     stack.kill_database().await.expect("a dead database");
     stack.kill_broker().await.expect("a dead broker");
@@ -102,44 +64,24 @@ async fn killed_servers_come_back_on_the_same_ports_with_the_same_data() {
     stack.start_database().await.expect("a database again");
     stack.start_broker().await.expect("a broker again");
     assert_eq!(sql(stack.database_url(), "SELECT answer FROM kept"), "42");
-    assert!(
-        answers(stack.amqp_url())
-            && answers(stack.management_url())
-            && answers(stack.s3_endpoint())
-    );
+    assert!(answers(stack.amqp_url()) && answers(stack.management_url()) && answers(stack.s3_endpoint()));
 }
 
 #[tokio::test]
 async fn a_folder_is_a_bucket_and_only_the_right_key_opens_it() {
     let (_temp, dir) = data_dir();
-    let stack = Stack::start(&dir, Durability::Throwaway)
-        .await
-        .expect("a start");
+    let stack = Stack::start(&dir, Durability::Throwaway).await.expect("a start");
     std::fs::create_dir(stack.s3_dir().join("videos")).expect("a bucket");
     let object = format!("{}/videos/a.txt", stack.s3_endpoint());
     let key = format!("{}:{}", stack.s3_access_key(), stack.s3_secret_key());
-    let signed = [
-        "--aws-sigv4",
-        "aws:amz:us-east-1:s3",
-        "-H",
-        "x-amz-content-sha256: UNSIGNED-PAYLOAD",
-        "--user",
-    ];
+    let signed = ["--aws-sigv4", "aws:amz:us-east-1:s3", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD", "--user"];
 
-    let [right, wrong] =
-        [key.as_str(), "somebody:else"].map(|key| [&signed[..], &[key, &object]].concat());
+    let [right, wrong] = [key.as_str(), "somebody:else"].map(|key| [&signed[..], &[key, &object]].concat());
 
     curl(&[&right[..], &["-X", "PUT", "-d", "hello"]].concat());
     assert_eq!(curl(&right), "hello");
-    let refused = Command::new("curl")
-        .args(["-sS", "--fail"])
-        .args(wrong)
-        .output()
-        .expect("curl runs");
-    assert!(
-        String::from_utf8_lossy(&refused.stderr).contains("403"),
-        "{refused:?}"
-    );
+    let refused = Command::new("curl").args(["-sS", "--fail"]).args(wrong).output().expect("curl runs");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("403"), "{refused:?}");
 }
 
 #[tokio::test]
@@ -147,20 +89,13 @@ async fn a_killed_process_takes_its_servers_along_and_the_next_one_starts() {
     let (_temp, dir) = data_dir();
     let mut holder = hold(&dir);
     wait("the holder's start", || dir.join("held").exists()).await;
-    let servers = [
-        "postgres/postgres.pid",
-        "rabbitmq/rabbitmq.pid",
-        "rabbitmq/epmd.pid",
-    ]
-    .map(|file| pid(&dir, file));
+    let servers = ["postgres/postgres.pid", "rabbitmq/rabbitmq.pid", "rabbitmq/epmd.pid"].map(|file| pid(&dir, file));
     assert!(servers.iter().all(is_alive), "{servers:?}");
 
     holder.kill().expect("SIGKILL");
     holder.wait().expect("a dead holder");
     wait("the end of all servers", || !servers.iter().any(is_alive)).await;
-    let stack = Stack::start(&dir, Durability::Kept)
-        .await
-        .expect("the next start");
+    let stack = Stack::start(&dir, Durability::Kept).await.expect("the next start");
     assert!(answers(stack.database_url()) && answers(stack.amqp_url()));
 }
 
@@ -168,10 +103,7 @@ async fn a_killed_process_takes_its_servers_along_and_the_next_one_starts() {
 fn hold(dir: &Path) -> Child {
     let program = std::env::current_exe().expect("this program");
     let mut command = Command::new(program);
-    command
-        .args(["--exact", "holder", "--ignored"])
-        .env("STACK_DIR", dir)
-        .stdout(Stdio::null());
+    command.args(["--exact", "holder", "--ignored"]).env("STACK_DIR", dir).stdout(Stdio::null());
     command.spawn().expect("a second copy of this program")
 }
 
@@ -193,9 +125,7 @@ fn pid(dir: &Path, file: &str) -> String {
 
 fn is_alive(pid: &String) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')')
-        .next()
-        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
 }
 
 async fn wait(what: &str, done: impl Fn() -> bool) {

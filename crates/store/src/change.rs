@@ -40,10 +40,7 @@ impl Store {
         if let Some(job) = self.bounded(query.fetch_optional(&self.pool)).await? {
             return Ok(Some(Cancelled::Now(Box::new(job))));
         }
-        Ok(self
-            .find(user_id, id)
-            .await?
-            .map(|job| Cancelled::TooLate(Box::new(job))))
+        Ok(self.find(user_id, id).await?.map(|job| Cancelled::TooLate(Box::new(job))))
     }
 
     /// Repeats a failed or cancelled job as a new one over the same video: what has ended stays ended. `None`: no such job of this user.
@@ -105,28 +102,18 @@ impl Store {
     }
 
     async fn find_retry_of(&self, id: Uuid) -> Result<Option<Job>, Error> {
-        let select =
-            format!("select {COLUMNS} from jobs where retry_of = $1 and deleted_at is null");
-        self.bounded(
-            sqlx::query_as(AssertSqlSafe(select))
-                .bind(id)
-                .fetch_optional(&self.pool),
-        )
-        .await
+        let select = format!("select {COLUMNS} from jobs where retry_of = $1 and deleted_at is null");
+        self.bounded(sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(&self.pool)).await
     }
 
-    /// Deletes a job for its owner: it is gone from every answer at once, its objects follow. `false`: no such job of this user.
+    /// Deletes a job for its owner: it is gone from every answer at once, its objects follow. A deleted retry can be asked for again. `false`: no such job of this user.
     pub async fn delete(&self, user_id: Uuid, id: Uuid) -> Result<bool, Error> {
         let query = sqlx::query(
-            "update jobs set deleted_at = now(), lease = null, lease_until = null, wake_at = null,
+            "update jobs set deleted_at = now(), retry_of = null, lease = null, lease_until = null, wake_at = null,
                  state = case when state in ('queued', 'running') then 'cancelled' else state end,
                  finished_at = coalesce(finished_at, now())
              where id = $1 and user_id = $2 and state <> 'receiving' and deleted_at is null",
         );
-        Ok(self
-            .bounded(query.bind(id).bind(user_id).execute(&self.pool))
-            .await?
-            .rows_affected()
-            == 1)
+        Ok(self.bounded(query.bind(id).bind(user_id).execute(&self.pool)).await?.rows_affected() == 1)
     }
 }

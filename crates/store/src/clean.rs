@@ -22,7 +22,7 @@ pub struct Erasable {
     pub open_upload: Option<String>,
 }
 
-/// An upload that its function gave up without a word.
+/// An upload that was refused but not tidied up, or that its function gave up without a word.
 #[derive(Clone, Debug, FromRow)]
 pub struct Abandoned {
     /// The job that never was; its object is `in/{id}`.
@@ -42,29 +42,20 @@ impl Store {
              where erased_at is null and state in ('done', 'failed', 'cancelled') and (deleted_at is not null or expires_at < now() - interval '5 min')
              order by expires_at limit $1",
         );
-        self.bounded(query.bind(i64::from(limit)).fetch_all(&self.pool))
-            .await
+        self.bounded(query.bind(i64::from(limit)).fetch_all(&self.pool)).await
     }
 
     /// The objects of this job are gone.
     pub async fn erased(&self, id: Uuid) -> Result<(), Error> {
-        let query =
-            sqlx::query("update jobs set erased_at = now(), open_upload = null where id = $1")
-                .bind(id);
+        let query = sqlx::query("update jobs set erased_at = now(), open_upload = null where id = $1").bind(id);
         self.bounded(query.execute(&self.pool)).await.map(drop)
     }
 
-    /// Up to `limit` uploads that have not been heard of for `silence`.
+    /// Up to `limit` uploads that were refused, or have not been heard of for `silence`.
     pub async fn abandoned(&self, silence: Duration, limit: u16) -> Result<Vec<Abandoned>, Error> {
         let query = sqlx::query_as(
-            "select id, open_upload from jobs where state = 'receiving' and lease_until < now() - $1 order by lease_until limit $2",
+            "select id, open_upload from jobs where state = 'receiving' and (deleted_at is not null or lease_until < now() - $1) order by lease_until limit $2",
         );
-        self.bounded(
-            query
-                .bind(interval(silence))
-                .bind(i64::from(limit))
-                .fetch_all(&self.pool),
-        )
-        .await
+        self.bounded(query.bind(interval(silence)).bind(i64::from(limit)).fetch_all(&self.pool)).await
     }
 }

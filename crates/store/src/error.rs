@@ -35,22 +35,16 @@ impl From<sqlx::Error> for Error {
             Some("users_email_plausible") => return Self::EmailImplausible,
             _ => {}
         }
-        if is_unavailable(&error) {
-            Self::Unavailable(error)
-        } else {
-            Self::Refused(error)
-        }
+        if is_unavailable(&error) { Self::Unavailable(error) } else { Self::Refused(error) }
     }
 }
 
 /// SQLSTATE classes of a server that is away, full or busy: 08 connection, 53 resources, 57 operator, 55P03 and 40 lock and serialisation.
 fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
-            ["08", "53", "57", "40", "55P03"]
-                .iter()
-                .any(|class| code.starts_with(class))
-        }),
+        sqlx::Error::Database(e) => {
+            e.code().is_some_and(|code| ["08", "53", "57", "40", "55P03"].iter().any(|class| code.starts_with(class)))
+        }
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
         _ => false,
@@ -60,14 +54,10 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::EmailTaken => {
-                Problem::new(StatusCode::CONFLICT, "email_taken", error.to_string())
+            Error::EmailTaken => Problem::new(StatusCode::CONFLICT, "email_taken", error.to_string()),
+            Error::EmailImplausible => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "email_implausible", error.to_string())
             }
-            Error::EmailImplausible => Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "email_implausible",
-                error.to_string(),
-            ),
             error if error.is_transient() => Problem::unavailable("job store", error),
             error => Problem::internal(error),
         }

@@ -55,7 +55,7 @@ pub struct Source {
 }
 
 /// The audio that the job made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Audio {
     /// Names the object `out/{job}/{attempt}.mp3`.
     pub attempt: i32,
@@ -128,10 +128,5 @@ fn error(row: &PgRow) -> Result<Option<JobError>, sqlx::Error> {
     let Some(code) = row.try_get("error_code")? else {
         return Ok(None);
     };
-    Ok(Some(JobError {
-        code,
-        detail: row
-            .try_get::<Option<_>, _>("error_detail")?
-            .unwrap_or_default(),
-    }))
+    Ok(Some(JobError { code, detail: row.try_get::<Option<_>, _>("error_detail")?.unwrap_or_default() }))
 }

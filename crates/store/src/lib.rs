@@ -80,17 +80,12 @@ impl Store {
     /// # Errors
     /// When the URL is not one of PostgreSQL's.
     pub fn connect_lazy(settings: &Settings) -> anyhow::Result<Self> {
-        let options: PgConnectOptions = settings
-            .database_url
-            .expose_secret()
-            .parse()
-            .context("DATABASE_URL is not a postgres:// URL")?;
+        let options: PgConnectOptions =
+            settings.database_url.expose_secret().parse().context("DATABASE_URL is not a postgres:// URL")?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.database_max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(
-                options.options([("statement_timeout", "8s"), ("lock_timeout", "4s")]),
-            );
+            .connect_lazy_with(options.options([("statement_timeout", "8s"), ("lock_timeout", "4s")]));
         Ok(Self { pool })
     }
 
@@ -100,10 +95,7 @@ impl Store {
     }
 
     /// Bounds a call in time: a database that accepts and then stays silent must not hold a request for ever.
-    async fn bounded<T>(
-        &self,
-        call: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, Error> {
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
         match tokio::time::timeout(CALL_TIMEOUT, call).await {
             Ok(answer) => answer.map_err(Error::from),
             Err(_) => Err(Error::TimedOut),
@@ -122,18 +114,11 @@ pub async fn migrate(database_url: &str) -> anyhow::Result<()> {
         .connect(database_url)
         .await
         .context("cannot reach PostgreSQL to migrate")?;
-    let migrated = MIGRATIONS
-        .run(&pool)
-        .await
-        .context("cannot migrate the database");
+    let migrated = MIGRATIONS.run(&pool).await.context("cannot migrate the database");
     pool.close().await;
     migrated
 }
 
 fn interval(duration: Duration) -> PgInterval {
-    PgInterval {
-        months: 0,
-        days: 0,
-        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
-    }
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }

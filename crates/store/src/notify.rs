@@ -74,16 +74,12 @@ async fn forward(store: Store, sender: broadcast::WeakSender<Uuid>) {
     }
 }
 
-async fn forward_once(
-    store: &Store,
-    sender: &broadcast::WeakSender<Uuid>,
-) -> Result<(), sqlx::Error> {
+async fn forward_once(store: &Store, sender: &broadcast::WeakSender<Uuid>) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(&store.pool).await?;
     listener.listen("job_events").await?;
     while let Some(sender) = sender.upgrade() {
         // A silent half minute is the moment to look whether anybody is left to tell.
-        let Ok(notification) = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await
-        else {
+        let Ok(notification) = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await else {
             continue;
         };
         match notification?.payload().parse() {

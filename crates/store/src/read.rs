@@ -30,13 +30,7 @@ impl Store {
         let select = format!(
             "select {COLUMNS} from jobs where id = $1 and user_id = $2 and state <> 'receiving' and deleted_at is null"
         );
-        self.bounded(
-            sqlx::query_as(AssertSqlSafe(select))
-                .bind(id)
-                .bind(user_id)
-                .fetch_optional(&self.pool),
-        )
-        .await
+        self.bounded(sqlx::query_as(AssertSqlSafe(select)).bind(id).bind(user_id).fetch_optional(&self.pool)).await
     }
 
     /// The user's jobs, newest first, by keyset: a page stays the same however many jobs come in front of it.
@@ -61,25 +55,16 @@ impl Store {
         let mut jobs = self.bounded(query.fetch_all(&self.pool)).await?;
         let more = jobs.len() > usize::from(limit);
         jobs.truncate(usize::from(limit));
-        let next = jobs.last().filter(|_| more).map(|job| PageKey {
-            created_at: job.created_at,
-            id: job.id,
-        });
+        let next = jobs.last().filter(|_| more).map(|job| PageKey { created_at: job.created_at, id: job.id });
         Ok(Page { jobs, next })
     }
 
     /// How many jobs are in each state, states without jobs included; for the gauge.
     pub async fn count_by_state(&self) -> Result<[(State, u64); 6], Error> {
-        let query = sqlx::query_as(
-            "select state, count(*) from jobs where deleted_at is null group by state",
-        );
+        let query = sqlx::query_as("select state, count(*) from jobs where deleted_at is null group by state");
         let counts: Vec<(State, i64)> = self.bounded(query.fetch_all(&self.pool)).await?;
-        let count = |state| {
-            counts
-                .iter()
-                .find(|(counted, _)| *counted == state)
-                .map_or(0, |(_, count)| count.unsigned_abs())
-        };
+        let count =
+            |state| counts.iter().find(|(counted, _)| *counted == state).map_or(0, |(_, count)| count.unsigned_abs());
         Ok(State::ALL.map(|state| (state, count(state))))
     }
 }

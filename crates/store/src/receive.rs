@@ -66,15 +66,8 @@ impl Store {
     async fn try_begin(&self, job: &NewJob) -> Result<Begun, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
         // Locking the user makes the count below exact for uploads that begin at the same time.
-        let user = sqlx::query(
-            "select from users where id = $1 and disabled_at is null for no key update",
-        );
-        if user
-            .bind(job.user_id)
-            .fetch_optional(&mut *tx)
-            .await?
-            .is_none()
-        {
+        let user = sqlx::query("select from users where id = $1 and disabled_at is null for no key update");
+        if user.bind(job.user_id).fetch_optional(&mut *tx).await?.is_none() {
             return Ok(Begun::NoSuchUser);
         }
         if let Some(key) = &job.idempotency_key {
@@ -87,20 +80,15 @@ impl Store {
             .bind(key)
             .execute(&mut *tx)
             .await?;
-            let select =
-                format!("select {COLUMNS} from jobs where user_id = $1 and idempotency_key = $2");
-            let known = sqlx::query(AssertSqlSafe(select))
-                .bind(job.user_id)
-                .bind(key)
-                .fetch_optional(&mut *tx)
-                .await?;
+            let select = format!("select {COLUMNS} from jobs where user_id = $1 and idempotency_key = $2");
+            let known = sqlx::query(AssertSqlSafe(select)).bind(job.user_id).bind(key).fetch_optional(&mut *tx).await?;
             if let Some(row) = known {
                 return begun_before(&row);
             }
         }
         let active: i64 = sqlx::query_scalar(
             "select count(*) from jobs where user_id = $1
-             and (state in ('queued', 'running') or (state = 'receiving' and lease_until >= now()))",
+             and (state in ('queued', 'running') or (state = 'receiving' and lease_until >= now() and deleted_at is null))",
         )
         .bind(job.user_id)
         .fetch_one(&mut *tx)
@@ -126,15 +114,9 @@ impl Store {
         let query = sqlx::query(
             "update jobs set lease_until = now() + $2, open_upload = coalesce($3, open_upload) where id = $1 and state = 'receiving'",
         );
-        self.bounded(
-            query
-                .bind(id)
-                .bind(interval(RECEIVING_LEASE))
-                .bind(open_upload)
-                .execute(&self.pool),
-        )
-        .await
-        .map(drop)
+        self.bounded(query.bind(id).bind(interval(RECEIVING_LEASE)).bind(open_upload).execute(&self.pool))
+            .await
+            .map(drop)
     }
 
     /// The acceptance point: from here on the job is never lost. Safe to repeat after an answer that did not come.
@@ -150,7 +132,7 @@ impl Store {
         let update = format!(
             "update jobs set state = 'queued', source_name = $2, source_bytes = $3, source_sha256 = $4, options = $5, traceparent = $6,
                  queued_at = now(), wake_at = now() + $7, expires_at = now() + $8, lease_until = null, open_upload = null
-             where id = $1 and state = 'receiving' returning {COLUMNS}"
+             where id = $1 and state = 'receiving' and deleted_at is null returning {COLUMNS}"
         );
         let query = sqlx::query_as(AssertSqlSafe(update))
             .bind(id)
@@ -170,25 +152,27 @@ impl Store {
     /// An earlier try whose answer was lost may have succeeded.
     async fn accepted(&self, id: Uuid) -> Result<Option<Job>, Error> {
         let select = format!("select {COLUMNS} from jobs where id = $1 and state <> 'receiving'");
-        self.bounded(
-            sqlx::query_as(AssertSqlSafe(select))
-                .bind(id)
-                .fetch_optional(&self.pool),
-        )
-        .await
+        self.bounded(sqlx::query_as(AssertSqlSafe(select)).bind(id).fetch_optional(&self.pool)).await
     }
 
-    /// Forgets an upload that was refused or broken off.
-    pub async fn abandon(&self, id: Uuid) -> Result<(), Error> {
-        let query = sqlx::query("delete from jobs where id = $1 and state = 'receiving'").bind(id);
+    /// From here on this upload cannot be accepted any more. `false`: it is too late, it was accepted.
+    pub async fn refuse(&self, id: Uuid) -> Result<bool, Error> {
+        let query = sqlx::query(
+            "update jobs set deleted_at = coalesce(deleted_at, now()) where id = $1 and state = 'receiving'",
+        );
+        Ok(self.bounded(query.bind(id).execute(&self.pool)).await?.rows_affected() == 1)
+    }
+
+    /// Forgets an upload that was refused, once its object is gone.
+    pub async fn forget(&self, id: Uuid) -> Result<(), Error> {
+        let query =
+            sqlx::query("delete from jobs where id = $1 and state = 'receiving' and deleted_at is not null").bind(id);
         self.bounded(query.execute(&self.pool)).await.map(drop)
     }
 
     /// No message will come for this job: let the sweep, and KEDA, see it now.
     pub async fn wake_now(&self, id: Uuid) -> Result<(), Error> {
-        let query =
-            sqlx::query("update jobs set wake_at = now() where id = $1 and state = 'queued'")
-                .bind(id);
+        let query = sqlx::query("update jobs set wake_at = now() where id = $1 and state = 'queued'").bind(id);
         self.bounded(query.execute(&self.pool)).await.map(drop)
     }
 }
@@ -196,9 +180,5 @@ impl Store {
 fn begun_before(row: &sqlx::postgres::PgRow) -> Result<Begun, sqlx::Error> {
     use sqlx::{FromRow, Row};
     let state: State = row.try_get("state")?;
-    if state == State::Receiving {
-        Ok(Begun::InFlight)
-    } else {
-        Ok(Begun::Known(Box::new(Job::from_row(row)?)))
-    }
+    if state == State::Receiving { Ok(Begun::InFlight) } else { Ok(Begun::Known(Box::new(Job::from_row(row)?))) }
 }

@@ -29,14 +29,8 @@ pub enum State {
 
 impl State {
     /// All states, in the order of a job's life.
-    pub const ALL: [Self; 6] = [
-        Self::Receiving,
-        Self::Queued,
-        Self::Running,
-        Self::Done,
-        Self::Failed,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Receiving, Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
 
     /// Final states are never left; the database forbids it too.
     pub fn is_final(self) -> bool {

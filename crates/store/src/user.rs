@@ -28,38 +28,23 @@ impl Store {
             "select id, email, password_hash, admin, disabled_at is not null as disabled, created_at
              from users where lower(email) = lower($1)",
         );
-        self.bounded(query.bind(email).fetch_optional(&self.pool))
-            .await
+        self.bounded(query.bind(email).fetch_optional(&self.pool)).await
     }
 
     /// Adds a user and returns the new id.
     ///
     /// # Errors
     /// [`Error::EmailTaken`], [`Error::EmailImplausible`].
-    pub async fn add_user(
-        &self,
-        email: &str,
-        password_hash: &str,
-        admin: bool,
-    ) -> Result<Uuid, Error> {
+    pub async fn add_user(&self, email: &str, password_hash: &str, admin: bool) -> Result<Uuid, Error> {
         let query = sqlx::query_scalar(
             "insert into users (id, email, password_hash, admin) values (gen_random_uuid(), $1, $2, $3) returning id",
         );
-        self.bounded(
-            query
-                .bind(email)
-                .bind(password_hash)
-                .bind(admin)
-                .fetch_one(&self.pool),
-        )
-        .await
+        self.bounded(query.bind(email).bind(password_hash).bind(admin).fetch_one(&self.pool)).await
     }
 
     /// Replaces the password's hash.
     pub async fn set_password_hash(&self, id: Uuid, password_hash: &str) -> Result<(), Error> {
-        let query = sqlx::query("update users set password_hash = $2 where id = $1")
-            .bind(id)
-            .bind(password_hash);
+        let query = sqlx::query("update users set password_hash = $2 where id = $1").bind(id).bind(password_hash);
         self.bounded(query.execute(&self.pool)).await.map(drop)
     }
 
@@ -68,9 +53,7 @@ impl Store {
         let query = sqlx::query(
             "update users set disabled_at = case when $2 then coalesce(disabled_at, now()) end where id = $1",
         );
-        self.bounded(query.bind(id).bind(disabled).execute(&self.pool))
-            .await
-            .map(drop)
+        self.bounded(query.bind(id).bind(disabled).execute(&self.pool)).await.map(drop)
     }
 
     /// All users, oldest first.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, FromRow};
+use sqlx::{AssertSqlSafe, FromRow, postgres::PgQueryResult};
 use uuid::Uuid;
 
 use crate::{Audio, Error, JobError, State, Store, interval};
@@ -90,41 +90,20 @@ impl Store {
     ) -> Result<Option<Claim>, Error> {
         let pick = "select id, open_upload from jobs where id = $3 and attempt - handbacks < $4
                     and (state = 'queued' or (state = 'running' and lease_until < now())) for update";
-        let query = sqlx::query_as(AssertSqlSafe(CLAIM.replace("PICK", pick)))
-            .bind(token)
-            .bind(interval(lease))
-            .bind(job);
-        let claimed = self
-            .bounded(
-                query
-                    .bind(i64::from(max_attempts))
-                    .fetch_optional(&self.pool),
-            )
-            .await?;
+        let query =
+            sqlx::query_as(AssertSqlSafe(CLAIM.replace("PICK", pick))).bind(token).bind(interval(lease)).bind(job);
+        let claimed = self.bounded(query.bind(i64::from(max_attempts)).fetch_optional(&self.pool)).await?;
         Ok(claimed.map(|claimed| claim(claimed, token)))
     }
 
     /// Claims any job that waits in vain: its message was lost, or its worker died.
-    pub async fn sweep(
-        &self,
-        token: Uuid,
-        lease: Duration,
-        max_attempts: u32,
-    ) -> Result<Option<Claim>, Error> {
+    pub async fn sweep(&self, token: Uuid, lease: Duration, max_attempts: u32) -> Result<Option<Claim>, Error> {
         self.fail_exhausted(max_attempts).await?;
         let pick = "select id, open_upload from jobs where attempt - handbacks < $3
                     and ((state = 'queued' and wake_at <= now()) or (state = 'running' and lease_until < now()))
                     order by coalesce(lease_until, wake_at) limit 1 for update skip locked";
-        let query = sqlx::query_as(AssertSqlSafe(CLAIM.replace("PICK", pick)))
-            .bind(token)
-            .bind(interval(lease));
-        let claimed = self
-            .bounded(
-                query
-                    .bind(i64::from(max_attempts))
-                    .fetch_optional(&self.pool),
-            )
-            .await?;
+        let query = sqlx::query_as(AssertSqlSafe(CLAIM.replace("PICK", pick))).bind(token).bind(interval(lease));
+        let claimed = self.bounded(query.bind(i64::from(max_attempts)).fetch_optional(&self.pool)).await?;
         Ok(claimed.map(|claimed| claim(claimed, token)))
     }
 
@@ -137,19 +116,12 @@ impl Store {
              where attempt - handbacks >= $1
                and ((state = 'queued' and wake_at <= now()) or (state = 'running' and lease_until < now()))",
         );
-        let ended = self
-            .bounded(query.bind(i64::from(max_attempts)).execute(&self.pool))
-            .await?;
+        let ended = self.bounded(query.bind(i64::from(max_attempts)).execute(&self.pool)).await?;
         Ok(ended.rows_affected())
     }
 
     /// Prolongs the lease and records the progress. `false`: fenced, stop at once.
-    pub async fn heartbeat(
-        &self,
-        lease: Lease,
-        length: Duration,
-        progress: &Progress,
-    ) -> Result<bool, Error> {
+    pub async fn heartbeat(&self, lease: Lease, length: Duration, progress: &Progress) -> Result<bool, Error> {
         let query = sqlx::query(
             "update jobs set lease_until = now() + $3, progress_seconds = $4, total_seconds = coalesce($5, total_seconds), open_upload = $6
              where id = $1 and lease = $2 and state = 'running'",
@@ -160,11 +132,7 @@ impl Store {
         .bind(progress.seconds)
         .bind(progress.total_seconds)
         .bind(&progress.open_upload);
-        Ok(self
-            .bounded(query.execute(&self.pool))
-            .await?
-            .rows_affected()
-            == 1)
+        Ok(self.bounded(query.execute(&self.pool)).await?.rows_affected() == 1)
     }
 
     /// Publishes the audio: the one moment at which the job becomes done.
@@ -181,43 +149,24 @@ impl Store {
         .bind(&audio.sha256)
         .bind(audio.seconds)
         .bind(&audio.warning);
-        self.ended(
-            lease,
-            State::Done,
-            self.bounded(query.execute(&self.pool)).await,
-        )
-        .await
+        self.ended(lease, State::Done, self.bounded(query.execute(&self.pool)).await).await
     }
 
     /// Ends the job with a reason: trying again cannot help.
     pub async fn fail(&self, lease: Lease, error: &JobError) -> Result<Finished, Error> {
         let query = sqlx::query(
-            "update jobs set state = 'failed', error_code = $3, error_detail = $4, lease = null, lease_until = null, open_upload = null,
+            "update jobs set state = 'failed', error_code = $3, error_detail = $4, lease = null, lease_until = null,
                  finished_at = now()
              where id = $1 and lease = $2 and state = 'running'",
         );
-        let query = query
-            .bind(lease.job)
-            .bind(lease.token)
-            .bind(&error.code)
-            .bind(&error.detail);
-        self.ended(
-            lease,
-            State::Failed,
-            self.bounded(query.execute(&self.pool)).await,
-        )
-        .await
+        let query = query.bind(lease.job).bind(lease.token).bind(&error.code).bind(&error.detail);
+        self.ended(lease, State::Failed, self.bounded(query.execute(&self.pool)).await).await
     }
 
     /// Gives the job back after a failure of ours, to be swept after `delay`; the last attempt fails it instead.
-    pub async fn retry_later(
-        &self,
-        lease: Lease,
-        delay: Duration,
-        max_attempts: u32,
-    ) -> Result<Finished, Error> {
+    pub async fn retry_later(&self, lease: Lease, delay: Duration, max_attempts: u32) -> Result<Finished, Error> {
         let query = sqlx::query_scalar(
-            "update jobs set lease = null, lease_until = null, open_upload = null,
+            "update jobs set lease = null, lease_until = null,
                  state = case when attempt - handbacks < $3 then 'queued' else 'failed' end,
                  wake_at = case when attempt - handbacks < $3 then now() + $4 end,
                  error_code = case when attempt - handbacks >= $3 then 'attempts_exhausted' end,
@@ -226,11 +175,7 @@ impl Store {
                  finished_at = case when attempt - handbacks >= $3 then now() end
              where id = $1 and lease = $2 and state = 'running' returning state",
         );
-        let query = query
-            .bind(lease.job)
-            .bind(lease.token)
-            .bind(i64::from(max_attempts))
-            .bind(interval(delay));
+        let query = query.bind(lease.job).bind(lease.token).bind(i64::from(max_attempts)).bind(interval(delay));
         let state = self.bounded(query.fetch_optional(&self.pool)).await?;
         Ok(state.map_or(Finished::Fenced, Finished::As))
     }
@@ -238,17 +183,11 @@ impl Store {
     /// Gives the job back because this worker is asked to stop; the attempt does not count.
     pub async fn hand_back(&self, lease: Lease) -> Result<Finished, Error> {
         let query = sqlx::query(
-            "update jobs set state = 'queued', lease = null, lease_until = null, open_upload = null, handbacks = handbacks + 1, wake_at = now()
+            "update jobs set state = 'queued', lease = null, lease_until = null, handbacks = handbacks + 1, wake_at = now()
              where id = $1 and lease = $2 and state = 'running'",
         );
-        let done = self
-            .bounded(query.bind(lease.job).bind(lease.token).execute(&self.pool))
-            .await?;
-        Ok(if done.rows_affected() == 1 {
-            Finished::As(State::Queued)
-        } else {
-            Finished::Fenced
-        })
+        let done = self.bounded(query.bind(lease.job).bind(lease.token).execute(&self.pool)).await?;
+        Ok(if done.rows_affected() == 1 { Finished::As(State::Queued) } else { Finished::Fenced })
     }
 
     /// Ends every lease at once. Only for whoever knows that no worker is alive: a system on one machine that has just started.
@@ -258,39 +197,28 @@ impl Store {
     }
 
     /// Zero rows, or no answer at all, may mean that an earlier try succeeded: the row tells, since this attempt's number is ours alone.
-    async fn ended(
-        &self,
-        lease: Lease,
-        state: State,
-        answer: Result<sqlx::postgres::PgQueryResult, Error>,
-    ) -> Result<Finished, Error> {
-        match answer {
+    /// While it still says that the lease is ours, a try without an answer may yet succeed: then nobody may take anything back.
+    async fn ended(&self, lease: Lease, state: State, answer: Result<PgQueryResult, Error>) -> Result<Finished, Error> {
+        let unanswered = match answer {
             Ok(done) if done.rows_affected() == 1 => return Ok(Finished::As(state)),
-            Err(error) if !error.is_transient() => return Err(error),
-            _ => {}
+            Ok(_) => None,
+            Err(error) if error.is_transient() => Some(error),
+            Err(error) => return Err(error),
+        };
+        let query = sqlx::query_as("select state, lease from jobs where id = $1 and attempt = $2").bind(lease.job);
+        let row: Option<(State, Option<Uuid>)> =
+            self.bounded(query.bind(lease.attempt).fetch_optional(&self.pool)).await?;
+        match (row, unanswered) {
+            (Some((now, _)), _) if now == state => Ok(Finished::As(state)),
+            (Some((_, Some(token))), Some(error)) if token == lease.token => Err(error),
+            (_, _) => Ok(Finished::Fenced),
         }
-        let query = sqlx::query("select from jobs where id = $1 and state = $2 and attempt = $3")
-            .bind(lease.job)
-            .bind(state);
-        let ours = self
-            .bounded(query.bind(lease.attempt).fetch_optional(&self.pool))
-            .await?
-            .is_some();
-        Ok(if ours {
-            Finished::As(state)
-        } else {
-            Finished::Fenced
-        })
     }
 }
 
 fn claim(row: Claimed, token: Uuid) -> Claim {
     Claim {
-        lease: Lease {
-            job: row.id,
-            token,
-            attempt: row.attempt,
-        },
+        lease: Lease { job: row.id, token, attempt: row.attempt },
         source_id: row.source_id,
         source_bytes: row.source_bytes,
         options: row.options,

@@ -40,12 +40,7 @@ pub async fn objects_in(bucket: &Bucket) -> Vec<String> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                keys.push(
-                    path.strip_prefix(&root)
-                        .expect("below it")
-                        .to_string_lossy()
-                        .into_owned(),
-                );
+                keys.push(path.strip_prefix(&root).expect("below it").to_string_lossy().into_owned());
             }
         }
     }

@@ -29,15 +29,9 @@ pub async fn database() -> Database {
     TEMPLATE_MADE.get_or_init(|| make_template(admin_url)).await;
     let name = crate::unique("test");
     let mut admin = connect(admin_url).await;
-    run(
-        &mut admin,
-        format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}"),
-    )
-    .await;
+    run(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
     admin.close().await.expect("the connection closes");
-    Database {
-        url: sibling(admin_url, &name),
-    }
+    Database { url: sibling(admin_url, &name) }
 }
 
 /// Migrates once for all processes of the run. The draft gets its name only when it is complete, so that a test
@@ -48,14 +42,8 @@ async fn make_template(admin_url: &str) {
     if !exists(&mut admin, TEMPLATE).await {
         run(&mut admin, format!("DROP DATABASE IF EXISTS {DRAFT}")).await;
         run(&mut admin, format!("CREATE DATABASE {DRAFT}")).await;
-        store::migrate(&sibling(admin_url, DRAFT))
-            .await
-            .expect("the migrations run");
-        run(
-            &mut admin,
-            format!("ALTER DATABASE {DRAFT} RENAME TO {TEMPLATE}"),
-        )
-        .await;
+        store::migrate(&sibling(admin_url, DRAFT)).await.expect("the migrations run");
+        run(&mut admin, format!("ALTER DATABASE {DRAFT} RENAME TO {TEMPLATE}")).await;
     }
     // Closing gives the lock back.
     admin.close().await.expect("the connection closes");
@@ -70,15 +58,11 @@ async fn exists(admin: &mut PgConnection, name: &str) -> bool {
 }
 
 async fn connect(url: &str) -> PgConnection {
-    PgConnection::connect(url)
-        .await
-        .expect("the test database server answers")
+    PgConnection::connect(url).await.expect("the test database server answers")
 }
 
 async fn run(admin: &mut PgConnection, statement: String) {
-    let done = sqlx::raw_sql(AssertSqlSafe(statement.clone()))
-        .execute(admin)
-        .await;
+    let done = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(admin).await;
     done.unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 

@@ -9,10 +9,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// # Panics
 /// It has nothing `within` that time; the message names the caller's line.
 #[track_caller]
-pub fn eventually<T>(
-    within: Duration,
-    mut probe: impl AsyncFnMut() -> Option<T>,
-) -> impl Future<Output = T> {
+pub fn eventually<T>(within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
     let caller = Location::caller();
     async move {
         let asking = async {

@@ -15,7 +15,7 @@ pub mod proxy;
 mod servers;
 mod world;
 
-pub use broker::{queue_depth, vhost};
+pub use broker::{publish_raw, queue_depth, vhost};
 pub use bucket::{Bucket, bucket, objects_in};
 pub use database::{Database, database};
 pub use eventually::eventually;

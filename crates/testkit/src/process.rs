@@ -57,11 +57,7 @@ impl Launch {
         let mut child = self.command.spawn().expect("the program can be started");
         let log = Log::default();
         log.follow(child.stderr.take().expect("stderr is piped"));
-        Function {
-            child,
-            port: self.port,
-            log,
-        }
+        Function { child, port: self.port, log }
     }
 
     /// Starts the program and returns when `/readyz` answers 200.
@@ -71,16 +67,9 @@ impl Launch {
     pub async fn start(self) -> Function {
         let mut function = self.spawn();
         let url = format!("{}/readyz", function.base_url());
-        let client = reqwest::Client::builder()
-            .timeout(PROBE_WITHIN)
-            .build()
-            .expect("a plain client");
+        let client = reqwest::Client::builder().timeout(PROBE_WITHIN).build().expect("a plain client");
         eventually(READY_WITHIN, async || {
-            assert_eq!(
-                function.ended(),
-                None,
-                "the program ended before it was ready"
-            );
+            assert_eq!(function.ended(), None, "the program ended before it was ready");
             client.get(&url).send().await.ok()?.error_for_status().ok()
         })
         .await;
@@ -97,10 +86,7 @@ impl Function {
         let port = stack::free_port().expect("a port is free");
         let mut command = Command::new(program);
         command.env_clear().env("PORT", port.to_string());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Launch { command, port }
     }
 
@@ -124,10 +110,7 @@ impl Function {
     /// # Panics
     /// The kernel refuses.
     pub fn kill(&mut self) {
-        self.child
-            .kill()
-            .and_then(|()| self.child.wait())
-            .expect("a child can be killed");
+        self.child.kill().and_then(|()| self.child.wait()).expect("a child can be killed");
     }
 
     /// SIGTERM, and no waiting.
@@ -135,11 +118,28 @@ impl Function {
     /// # Panics
     /// The process has ended already.
     pub fn terminate(&self) {
-        let pid = i32::try_from(self.pid())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a process id");
-        kill_process(pid, Signal::TERM).expect("the process is still there");
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: as a machine that hangs.
+    ///
+    /// # Panics
+    /// The process has ended already.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: goes on after [`Function::freeze`].
+    ///
+    /// # Panics
+    /// The process has ended already.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("the process is still there");
     }
 
     /// Waits for its end.
@@ -155,17 +155,9 @@ impl Function {
     /// # Panics
     /// The process has ended.
     pub fn peak_rss_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
-            .expect("a live process");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("a live process has memory");
-        let kibibytes: u64 = line
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .expect("a number");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a live process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a live process has memory");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kibibytes * 1024
     }
 
@@ -204,9 +196,6 @@ impl Log {
 
     fn text(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines
-            .iter()
-            .flat_map(|line| [line.as_str(), "\n"])
-            .collect()
+        lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 }

@@ -45,20 +45,11 @@ impl Proxy {
     pub async fn to(target: SocketAddr) -> Self {
         let port = stack::free_port().expect("a port is free");
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listener = TcpListener::bind(addr)
-            .await
-            .expect("the port is still free");
+        let listener = TcpListener::bind(addr).await.expect("the port is still free");
         let line = Arc::new(watch::Sender::new(Line::Passing));
-        let switch = Switch {
-            line,
-            budget: Arc::new(AtomicU64::new(UNLIMITED)),
-        };
+        let switch = Switch { line, budget: Arc::new(AtomicU64::new(UNLIMITED)) };
         let listening = tokio::spawn(listen(addr, listener, target, switch.clone()));
-        Self {
-            addr,
-            switch,
-            listening,
-        }
+        Self { addr, switch, listening }
     }
 
     /// A proxy to the server of `url`, and the URL that leads through it.
@@ -67,14 +58,9 @@ impl Proxy {
     /// The URL has no address in numbers with a port.
     pub async fn to_url(url: &str) -> (Self, String) {
         let mut url = Url::parse(url).expect("a URL");
-        let target = format!(
-            "{}:{}",
-            url.host_str().unwrap_or_default(),
-            url.port().unwrap_or_default()
-        );
+        let target = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or_default());
         let proxy = Self::to(target.parse().expect("an address in numbers and a port")).await;
-        url.set_port(Some(proxy.addr.port()))
-            .expect("the URL had a port before");
+        url.set_port(Some(proxy.addr.port())).expect("the URL had a port before");
         (proxy, url.into())
     }
 
@@ -121,10 +107,7 @@ impl Switch {
     fn spend(&self, bytes: usize) -> usize {
         let wanted = bytes as u64;
         let pay = |left| (left != UNLIMITED).then(|| u64::saturating_sub(left, wanted));
-        match self
-            .budget
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, pay)
-        {
+        match self.budget.fetch_update(Ordering::SeqCst, Ordering::SeqCst, pay) {
             Ok(left) => usize::try_from(left.min(wanted)).expect("no more than were asked for"),
             Err(_) => bytes,
         }
@@ -132,11 +115,7 @@ impl Switch {
 
     async fn until(&self, wanted: impl FnMut(&Line) -> bool) {
         // The sender lives in `self`, so the wait can only end well.
-        self.line
-            .subscribe()
-            .wait_for(wanted)
-            .await
-            .expect("the switch is there");
+        self.line.subscribe().wait_for(wanted).await.expect("the switch is there");
     }
 }
 
@@ -149,9 +128,7 @@ async fn listen(addr: SocketAddr, listener: TcpListener, target: SocketAddr, swi
         }
         let open = match listener.take() {
             Some(open) => open,
-            None => TcpListener::bind(addr)
-                .await
-                .expect("nobody takes the port in between"),
+            None => TcpListener::bind(addr).await.expect("nobody takes the port in between"),
         };
         tokio::select! {
             accepted = open.accept() => {
@@ -166,9 +143,7 @@ async fn listen(addr: SocketAddr, listener: TcpListener, target: SocketAddr, swi
 
 async fn connect(client: TcpStream, target: SocketAddr, switch: Switch) {
     // A broken connection is reset, not closed politely.
-    client
-        .set_zero_linger()
-        .expect("an open socket has options");
+    client.set_zero_linger().expect("an open socket has options");
     tokio::select! {
         // An error of either side ends the connection, which is all a proxy can say about it.
         _ = relay(client, target, &switch) => {}
@@ -181,10 +156,7 @@ async fn relay(client: TcpStream, target: SocketAddr, switch: &Switch) -> std::i
     let server = TcpStream::connect(target).await?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    tokio::try_join!(
-        pump(from_client, to_server, switch),
-        pump(from_server, to_client, switch)
-    )?;
+    tokio::try_join!(pump(from_client, to_server, switch), pump(from_server, to_client, switch))?;
     Ok(())
 }
 

@@ -54,9 +54,7 @@ impl Deref for OwnStack {
 /// The servers do not start.
 pub async fn own_stack() -> OwnStack {
     let dir = scratch_dir();
-    let stack = Stack::start(dir.path(), Durability::Throwaway)
-        .await
-        .expect("the servers start");
+    let stack = Stack::start(dir.path(), Durability::Throwaway).await.expect("the servers start");
     OwnStack { stack, _dir: dir }
 }
 
@@ -67,19 +65,13 @@ pub async fn own_stack() -> OwnStack {
 pub fn scratch_dir() -> TempDir {
     remove_orphans();
     let only_me = Permissions::from_mode(0o700);
-    let dir = tempfile::Builder::new()
-        .prefix(PREFIX)
-        .permissions(only_me)
-        .tempdir();
+    let dir = tempfile::Builder::new().prefix(PREFIX).permissions(only_me).tempdir();
     dir.expect("a temporary directory can be made")
 }
 
 /// One without a lock file is being made at this moment, by a test beside us.
 fn remove_orphans() {
-    let entries = std::fs::read_dir(std::env::temp_dir())
-        .into_iter()
-        .flatten()
-        .flatten();
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
     for dir in ours.map(|entry| entry.path()) {
         if dir.join("lock").exists() && !stack::is_running(&dir) {

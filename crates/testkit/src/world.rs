@@ -47,10 +47,7 @@ pub struct Person {
 pub async fn world() -> World {
     let (database, amqp_url, bucket) = tokio::join!(database(), vhost(), bucket());
     let private_key = generate_private_key_pem().expect("a key");
-    let settings = store::Settings {
-        database_url: database.url().into(),
-        database_max_connections: 5,
-    };
+    let settings = store::Settings { database_url: database.url().into(), database_max_connections: 5 };
     World {
         store: Store::connect_lazy(&settings).expect("a database URL"),
         signer: Signer::from_pem(&private_key, tokens(), TOKEN_TTL).expect("a good key"),
@@ -68,21 +65,9 @@ impl World {
     /// The database does not answer.
     pub async fn person(&self, name: &str) -> Person {
         let email = format!("{name}@example.com");
-        let id = self
-            .store
-            .add_user(&email, password_hash().await, false)
-            .await
-            .expect("a user");
-        let caller = Caller {
-            user_id: id,
-            username: email.clone(),
-            admin: false,
-        };
-        Person {
-            id,
-            email,
-            token: self.signer.sign(&caller, Utc::now()),
-        }
+        let id = self.store.add_user(&email, password_hash().await, false).await.expect("a user");
+        let caller = Caller { user_id: id, username: email.clone(), admin: false };
+        Person { id, email, token: self.signer.sign(&caller, Utc::now()) }
     }
 
     /// Verifies what [`World::person`]s send.
@@ -112,10 +97,7 @@ impl World {
 
     /// For a publisher or a consumer in this process.
     pub fn queue_settings(&self) -> queue::Settings {
-        queue::Settings {
-            amqp_url: self.amqp_url.as_str().into(),
-            amqp_declare: true,
-        }
+        queue::Settings { amqp_url: self.amqp_url.as_str().into(), amqp_declare: true }
     }
 
     /// Gives one of our programs this world as its environment.
@@ -135,15 +117,11 @@ impl World {
 }
 
 fn tokens() -> TokenSettings {
-    TokenSettings {
-        jwt_issuer: "video-converter".into(),
-        jwt_audience: "video-converter".into(),
-    }
+    TokenSettings { jwt_issuer: "video-converter".into(), jwt_audience: "video-converter".into() }
 }
 
 /// Hashing is slow on purpose; once per process is enough.
 async fn password_hash() -> &'static str {
     static HASH: OnceCell<String> = OnceCell::const_new();
-    HASH.get_or_init(|| async { Hasher::new().hash(PASSWORD.into()).await.expect("a hash") })
-        .await
+    HASH.get_or_init(|| async { Hasher::new().hash(PASSWORD.into()).await.expect("a hash") }).await
 }

@@ -22,13 +22,9 @@ async fn each_database_has_the_schema_and_none_of_the_others_rows() {
     let (one, other) = tokio::join!(testkit::database(), testkit::database());
     assert_ne!(one.url(), other.url());
     for database in [&one, &other] {
-        let mut connection = sqlx::PgConnection::connect(database.url())
-            .await
-            .expect("a database");
-        let jobs: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs")
-            .fetch_one(&mut connection)
-            .await
-            .expect("a table of jobs");
+        let mut connection = sqlx::PgConnection::connect(database.url()).await.expect("a database");
+        let jobs: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM jobs").fetch_one(&mut connection).await.expect("a table of jobs");
         assert_eq!(jobs, 0);
     }
 }
@@ -36,28 +32,14 @@ async fn each_database_has_the_schema_and_none_of_the_others_rows() {
 #[tokio::test]
 async fn each_virtual_host_takes_connections_and_knows_its_own_queues_only() {
     let (one, other) = tokio::join!(testkit::vhost(), testkit::vhost());
-    let connection = Connection::connect(&one, ConnectionProperties::default())
-        .await
-        .expect("a broker");
+    let connection = Connection::connect(&one, ConnectionProperties::default()).await.expect("a broker");
     let channel = connection.create_channel().await.expect("a channel");
-    let declared = channel
-        .queue_declare(
-            "q".into(),
-            QueueDeclareOptions::default(),
-            FieldTable::default(),
-        )
-        .await;
+    let declared = channel.queue_declare("q".into(), QueueDeclareOptions::default(), FieldTable::default()).await;
     declared.expect("a queue");
     let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
-    channel
-        .basic_publish("".into(), "q".into(), options, b"x", properties)
-        .await
-        .expect("a message sent");
+    channel.basic_publish("".into(), "q".into(), options, b"x", properties).await.expect("a message sent");
 
-    eventually(SOON, async || {
-        (testkit::queue_depth(&one, "q").await == 1).then_some(())
-    })
-    .await;
+    eventually(SOON, async || (testkit::queue_depth(&one, "q").await == 1).then_some(())).await;
     let missing = tokio::spawn(async move { testkit::queue_depth(&other, "q").await }).await;
     assert!(missing.is_err(), "the other host has no such queue");
 }
@@ -65,9 +47,7 @@ async fn each_virtual_host_takes_connections_and_knows_its_own_queues_only() {
 #[tokio::test]
 async fn a_bucket_is_there_and_closed_to_strangers() {
     let bucket = testkit::bucket().await;
-    let answer = reqwest::get(format!("{}/{}", bucket.endpoint, bucket.name))
-        .await
-        .expect("an S3 server");
+    let answer = reqwest::get(format!("{}/{}", bucket.endpoint, bucket.name)).await.expect("an S3 server");
     assert_eq!(answer.status(), 403);
 }
 
@@ -88,17 +68,13 @@ async fn echo() -> SocketAddr {
 
 async fn says_back(stream: &mut TcpStream, word: &[u8]) -> bool {
     let mut heard = vec![0; word.len()];
-    stream.write_all(word).await.is_ok()
-        && stream.read_exact(&mut heard).await.is_ok()
-        && heard == word
+    stream.write_all(word).await.is_ok() && stream.read_exact(&mut heard).await.is_ok() && heard == word
 }
 
 #[tokio::test]
 async fn a_cut_line_breaks_refuses_and_heals() {
     let proxy = Proxy::to(echo().await).await;
-    let mut stream = TcpStream::connect(proxy.addr())
-        .await
-        .expect("a connection");
+    let mut stream = TcpStream::connect(proxy.addr()).await.expect("a connection");
     assert!(says_back(&mut stream, b"before").await);
 
     proxy.cut();
@@ -113,22 +89,13 @@ async fn a_cut_line_breaks_refuses_and_heals() {
 async fn a_blackhole_takes_connections_and_holds_everything_back_until_it_heals() {
     let proxy = Proxy::to(echo().await).await;
     proxy.blackhole();
-    let mut stream = TcpStream::connect(proxy.addr())
-        .await
-        .expect("a connection");
+    let mut stream = TcpStream::connect(proxy.addr()).await.expect("a connection");
     stream.write_all(b"held").await.expect("room in the socket");
     let mut heard = [0; 4];
-    assert!(
-        timeout(MOMENT, stream.read_exact(&mut heard))
-            .await
-            .is_err()
-    );
+    assert!(timeout(MOMENT, stream.read_exact(&mut heard)).await.is_err());
 
     proxy.heal();
-    timeout(SOON, stream.read_exact(&mut heard))
-        .await
-        .expect("in time")
-        .expect("an answer");
+    timeout(SOON, stream.read_exact(&mut heard)).await.expect("in time").expect("an answer");
     assert_eq!(&heard, b"held");
 }
 
@@ -136,9 +103,7 @@ async fn a_blackhole_takes_connections_and_holds_everything_back_until_it_heals(
 async fn a_line_that_is_cut_after_some_bytes_lets_just_these_through() {
     let proxy = Proxy::to(echo().await).await;
     proxy.cut_after(10);
-    let mut stream = TcpStream::connect(proxy.addr())
-        .await
-        .expect("a connection");
+    let mut stream = TcpStream::connect(proxy.addr()).await.expect("a connection");
     assert!(says_back(&mut stream, b"12345").await);
     assert!(!says_back(&mut stream, b"6").await);
 }
@@ -171,19 +136,9 @@ async fn waiting_in_vain_names_the_line_that_waits() {
 #[tokio::test]
 async fn a_program_sees_only_its_own_environment_and_ends_when_told_to() {
     let script = "echo NAME=$NAME PORT=$PORT HOME=$HOME >&2; exec sleep 60";
-    let mut program = Function::launch("/bin/sh")
-        .arg("-c")
-        .arg(script)
-        .env("NAME", "value")
-        .spawn();
-    let said = eventually(SOON, async || {
-        Some(program.log()).filter(|log| log.contains('\n'))
-    })
-    .await;
-    assert!(
-        said.starts_with("NAME=value PORT=") && said.ends_with("HOME=\n"),
-        "{said}"
-    );
+    let mut program = Function::launch("/bin/sh").arg("-c").arg(script).env("NAME", "value").spawn();
+    let said = eventually(SOON, async || Some(program.log()).filter(|log| log.contains('\n'))).await;
+    assert!(said.starts_with("NAME=value PORT=") && said.ends_with("HOME=\n"), "{said}");
     assert!(program.peak_rss_bytes() > 100_000);
     program.terminate();
     assert!(!program.wait(SOON).await.success());

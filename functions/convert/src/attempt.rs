@@ -77,15 +77,7 @@ impl Attempt<'_> {
             Err(Failure::Input { code, detail }) => {
                 tracing::info!(code, "the file cannot be converted");
                 metrics::conversion_failed(code);
-                self.store
-                    .fail(
-                        lease,
-                        &JobError {
-                            code: code.to_owned(),
-                            detail,
-                        },
-                    )
-                    .await
+                self.store.fail(lease, &JobError { code: code.to_owned(), detail }).await
             }
             Err(Failure::Infra(error)) => {
                 tracing::warn!(
@@ -94,9 +86,7 @@ impl Attempt<'_> {
                     "the attempt failed; the job will be tried again"
                 );
                 metrics::conversion_failed("infra");
-                self.store
-                    .retry_later(lease, backoff(lease.attempt), self.settings.max_attempts)
-                    .await
+                self.store.retry_later(lease, backoff(lease.attempt), self.settings.max_attempts).await
             }
             Err(Failure::Stopping) => self.store.hand_back(lease).await,
             Err(Failure::Fenced) => Ok(Finished::Fenced),
@@ -108,29 +98,20 @@ impl Attempt<'_> {
         let Some((attempt, upload)) = &self.claim.left_open else {
             return;
         };
-        let key = ObjectKey::Audio {
-            job: self.claim.lease.job,
-            attempt: *attempt,
-        };
+        let key = ObjectKey::Audio { job: self.claim.lease.job, attempt: *attempt };
         if let Err(error) = self.objects.abort_upload(key, upload).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot free the parts of an earlier attempt"
-            );
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot free the parts of an earlier attempt");
         }
     }
 
     async fn convert(&self) -> Result<Audio, Failure> {
-        let options =
-            serde_json::from_value(self.claim.options.clone()).map_err(anyhow::Error::from)?;
+        let options = serde_json::from_value(self.claim.options.clone()).map_err(anyhow::Error::from)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (progress, opened) = (watch::Sender::new(None), watch::Sender::new(None));
         let (seen, open_upload) = (progress.subscribe(), opened.subscribe());
         let requests = Requests::new();
         let mut engine = self.start(options, requests.clone(), stop.clone(), progress, opened);
-        let ended = self
-            .supervise(&mut engine, &requests, seen, open_upload)
-            .await;
+        let ended = self.supervise(&mut engine, &requests, seen, open_upload).await;
         let (converted, writer) = match ended {
             Ok(ended) => ended,
             Err(failure) => {
@@ -163,26 +144,15 @@ impl Attempt<'_> {
             source,
             u64::try_from(self.claim.source_bytes).unwrap_or(0),
         );
-        let mut sink = S3Sink::new(
-            requests,
-            self.objects.writer_with_head(self.audio_key()),
-            opened,
-        );
-        let limits = Limits {
-            max_duration: self.settings.max_duration,
-            max_output_bytes: self.settings.max_output_bytes,
-        };
+        let mut sink = S3Sink::new(requests, self.objects.writer_with_head(self.audio_key()), opened);
+        let limits =
+            Limits { max_duration: self.settings.max_duration, max_output_bytes: self.settings.max_output_bytes };
         tokio::task::spawn_blocking(move || {
             let mut tell = |now| {
                 progress.send_replace(Some(now));
-                if stop.load(Ordering::Relaxed) {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+                if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let converted =
-                media::convert(Box::new(source), &mut sink, &options, &limits, &mut tell);
+            let converted = media::convert(Box::new(source), &mut sink, &options, &limits, &mut tell);
             (converted, sink.into_writer())
         })
     }
@@ -219,15 +189,8 @@ impl Attempt<'_> {
                 }
             }
             let asked = Instant::now();
-            let now = Progress {
-                open_upload: open_upload.borrow_and_update().clone(),
-                ..told(*progress.borrow())
-            };
-            match self
-                .store
-                .heartbeat(self.claim.lease, self.settings.lease, &now)
-                .await
-            {
+            let now = Progress { open_upload: open_upload.borrow_and_update().clone(), ..told(*progress.borrow()) };
+            match self.store.heartbeat(self.claim.lease, self.settings.lease, &now).await {
                 Ok(true) => ours_until = asked + self.settings.lease,
                 Ok(false) => return Err(Failure::Fenced),
                 Err(error) => tracing::warn!(
@@ -243,15 +206,9 @@ impl Attempt<'_> {
         crash::point("convert.converted");
         writer.finish().await.map_err(anyhow::Error::from)?;
         crash::point("convert.stored");
-        let (bytes, sha256) = self
-            .objects
-            .digest(self.audio_key())
-            .await
-            .map_err(anyhow::Error::from)?;
+        let (bytes, sha256) = self.objects.digest(self.audio_key()).await.map_err(anyhow::Error::from)?;
         if bytes != report.bytes_written {
-            return Err(
-                anyhow::anyhow!("{bytes} of {} bytes were stored", report.bytes_written).into(),
-            );
+            return Err(anyhow::anyhow!("{bytes} of {} bytes were stored", report.bytes_written).into());
         }
         metrics::bytes_read(report.bytes_read);
         metrics::bytes_written(bytes);
@@ -274,7 +231,7 @@ impl Attempt<'_> {
             metrics::conversion_done(Duration::from_secs_f64(audio.seconds), took);
             tracing::info!(
                 audio_s = audio.seconds,
-                took_ms = took.as_millis(),
+                took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                 bytes = audio.bytes,
                 "converted"
             );
@@ -318,10 +275,7 @@ async fn abort(writer: Writer) {
 /// Whose fault it is decides what happens: a bad file ends the job, everything else is tried again.
 fn failure(error: media::Error) -> Failure {
     match error {
-        media::Error::Input(error) => Failure::Input {
-            code: error.code(),
-            detail: error.to_string(),
-        },
+        media::Error::Input(error) => Failure::Input { code: error.code(), detail: error.to_string() },
         error => Failure::Infra(error.into()),
     }
 }
@@ -332,10 +286,7 @@ fn stalled(requests: &Requests) -> Failure {
         return Failure::Infra(anyhow::anyhow!("the object store did not answer in time"));
     }
     let detail = "The conversion made no progress and was ended; the file is probably damaged.";
-    Failure::Input {
-        code: "stalled",
-        detail: detail.to_owned(),
-    }
+    Failure::Input { code: "stalled", detail: detail.to_owned() }
 }
 
 fn told(progress: Option<media::Progress>) -> Progress {

@@ -8,18 +8,9 @@ fn main() -> std::process::ExitCode {
     service::run("convert", |settings: Settings, shutdown| async move {
         let store = Store::connect_lazy(&settings.store)?;
         let objects = Objects::new(&settings.objects);
-        let worker = Worker::new(
-            store,
-            objects,
-            &settings.queue,
-            &settings.worker,
-            shutdown.clone(),
-        );
+        let worker = Worker::new(store, objects, &settings.queue, &settings.worker, shutdown.clone());
         let health = service::http::wrap(axum::Router::new(), "convert");
-        let (_, served) = tokio::join!(
-            worker.run(),
-            service::serve::run(health, &settings.service.serve, shutdown)
-        );
+        let (_, served) = tokio::join!(worker.run(), service::serve::run(health, &settings.service.serve, shutdown));
         served
     })
 }

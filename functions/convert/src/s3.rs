@@ -27,10 +27,7 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn new() -> Self {
-        Self {
-            runtime: Handle::current(),
-            waiting: Arc::default(),
-        }
+        Self { runtime: Handle::current(), waiting: Arc::default() }
     }
 
     /// Whether the engine waits for S3 right now.
@@ -60,29 +57,15 @@ pub(crate) struct S3Source {
 impl S3Source {
     /// `len` is the size that the row knows.
     pub(crate) fn new(requests: Requests, objects: Objects, key: ObjectKey, len: u64) -> Self {
-        Self {
-            objects,
-            key,
-            requests,
-            len,
-            window: Bytes::new(),
-            window_at: 0,
-            next_size: FIRST,
-        }
+        Self { objects, key, requests, len, window: Bytes::new(), window_at: 0, next_size: FIRST }
     }
 
     fn fetch(&mut self, offset: u64) -> io::Result<()> {
         let sequential = offset == self.window_at + self.window.len() as u64;
-        self.next_size = if sequential {
-            (self.next_size * 2).min(LARGEST)
-        } else {
-            FIRST
-        };
+        self.next_size = if sequential { (self.next_size * 2).min(LARGEST) } else { FIRST };
         let range = offset..(offset + self.next_size).min(self.len);
         let (objects, key) = (&self.objects, self.key);
-        self.window = self
-            .requests
-            .run(async { objects.get(key, Some(range)).await?.into_bytes().await })?;
+        self.window = self.requests.run(async { objects.get(key, Some(range)).await?.into_bytes().await })?;
         self.window_at = offset;
         if self.window.is_empty() {
             return Err(io::Error::new(
@@ -122,16 +105,8 @@ pub(crate) struct S3Sink {
 
 impl S3Sink {
     /// The S3 upload's id is told as soon as there is one, so that whoever comes after a crash can free its parts.
-    pub(crate) fn new(
-        requests: Requests,
-        writer: Writer,
-        open_upload: watch::Sender<Option<String>>,
-    ) -> Self {
-        Self {
-            writer,
-            requests,
-            open_upload,
-        }
+    pub(crate) fn new(requests: Requests, writer: Writer, open_upload: watch::Sender<Option<String>>) -> Self {
+        Self { writer, requests, open_upload }
     }
 
     pub(crate) fn into_writer(self) -> Writer {

@@ -43,13 +43,7 @@ impl Worker {
         settings: &WorkerSettings,
         shutdown: Shutdown,
     ) -> Self {
-        Self {
-            store,
-            objects,
-            queue: queue.clone(),
-            settings: settings.clone(),
-            shutdown,
-        }
+        Self { store, objects, queue: queue.clone(), settings: settings.clone(), shutdown }
     }
 
     /// Works until shutdown is requested and the job in hand is finished or handed back. Outlives the broker and the store: without the
@@ -60,10 +54,7 @@ impl Worker {
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.shutdown.is_requested() {
             if let Err(error) = self.serve(&mut sweeps).await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "not consuming; trying again"
-                );
+                tracing::warn!(error = &error as &dyn std::error::Error, "not consuming; trying again");
                 self.sweep_alone(&mut sweeps).await;
             }
         }
@@ -109,15 +100,8 @@ impl Worker {
                 return Ok(wakeup.bury().await?);
             }
         };
-        let claim = self
-            .store
-            .claim(
-                job.job_id,
-                Uuid::new_v4(),
-                self.settings.lease,
-                self.settings.max_attempts,
-            )
-            .await?;
+        let claim =
+            self.store.claim(job.job_id, Uuid::new_v4(), self.settings.lease, self.settings.max_attempts).await?;
         let finished = match claim {
             Some(claim) => Some(self.work(claim).await?),
             None => None,
@@ -125,9 +109,7 @@ impl Worker {
         crash::point("convert.acking");
         // Handed back because we stop: the message is for the next worker. Otherwise it has done its work, whatever became of the job.
         match finished {
-            Some(Finished::As(State::Queued)) if self.shutdown.is_requested() => {
-                Ok(wakeup.requeue().await?)
-            }
+            Some(Finished::As(State::Queued)) if self.shutdown.is_requested() => Ok(wakeup.requeue().await?),
             _ => Ok(wakeup.ack().await?),
         }
     }
@@ -135,14 +117,7 @@ impl Worker {
     /// Takes every job that waits in vain.
     async fn sweep(&self) -> Result<(), store::Error> {
         while !self.shutdown.is_requested() {
-            let Some(claim) = self
-                .store
-                .sweep(
-                    Uuid::new_v4(),
-                    self.settings.lease,
-                    self.settings.max_attempts,
-                )
-                .await?
+            let Some(claim) = self.store.sweep(Uuid::new_v4(), self.settings.lease, self.settings.max_attempts).await?
             else {
                 break;
             };

@@ -19,27 +19,16 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
 
 /// `attachment` with the name for old clients and, where that cannot say it, the true one for all others.
 pub(crate) fn attachment(video_name: &str) -> String {
-    let stem = video_name
-        .rsplit_once('.')
-        .map_or(video_name, |(stem, _)| stem);
+    let stem = video_name.rsplit_once('.').map_or(video_name, |(stem, _)| stem);
     let name = format!("{}.mp3", if stem.is_empty() { "audio" } else { stem });
     let plain: String = name
         .chars()
-        .map(|c| {
-            if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' {
-                c
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' { c } else { '_' })
         .collect();
     if plain == name {
         format!("attachment; filename=\"{plain}\"")
     } else {
-        format!(
-            "attachment; filename=\"{plain}\"; filename*=UTF-8''{}",
-            utf8_percent_encode(&name, NOT_ATTR_CHAR)
-        )
+        format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(&name, NOT_ATTR_CHAR))
     }
 }
 
@@ -49,27 +38,18 @@ mod tests {
 
     #[test]
     fn a_plain_name_is_quoted_and_nothing_more() {
-        assert_eq!(
-            attachment("my talk.v2.mp4"),
-            "attachment; filename=\"my talk.v2.mp3\""
-        );
+        assert_eq!(attachment("my talk.v2.mp4"), "attachment; filename=\"my talk.v2.mp3\"");
     }
 
     #[test]
     fn a_name_beyond_ascii_is_given_twice() {
-        assert_eq!(
-            attachment("Grüße.mp4"),
-            "attachment; filename=\"Gr__e.mp3\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe.mp3"
-        );
+        assert_eq!(attachment("Grüße.mp4"), "attachment; filename=\"Gr__e.mp3\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe.mp3");
     }
 
     #[test]
     fn a_name_cannot_end_the_header_or_begin_another() {
         let value = attachment("a\"; x=\"\r\nSet-Cookie: b.mp4");
-        assert!(
-            !value.contains('\r') && !value.contains('\n') && value.matches('"').count() == 2,
-            "{value}"
-        );
+        assert!(!value.contains('\r') && !value.contains('\n') && value.matches('"').count() == 2, "{value}");
     }
 
     #[test]

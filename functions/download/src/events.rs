@@ -28,23 +28,11 @@ pub(crate) async fn events(
     Path(fid): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let fid = id(&fid)?;
-    download
-        .store
-        .find(caller.user_id, fid)
-        .await?
-        .ok_or_else(not_found)?;
-    let watch = Watch {
-        download,
-        user_id: caller.user_id,
-        fid,
-        seen: None,
-    };
+    download.store.find(caller.user_id, fid).await?.ok_or_else(not_found)?;
+    let watch = Watch { download, user_id: caller.user_id, fid, seen: None };
     let events = stream::unfold(Some(watch), |watch| async {
         let (job, watch) = watch?.next().await?;
-        let event = Event::default()
-            .event("job")
-            .json_data(view::job(&job, Utc::now()))
-            .ok()?;
+        let event = Event::default().event("job").json_data(view::job(&job, Utc::now())).ok()?;
         Some((Ok(event), (!job.state.is_final()).then_some(watch)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
@@ -66,11 +54,7 @@ impl Watch {
             }
             let seen = self.seen.clone();
             let news = |job: &Job| Some(view::etag(job)) != seen;
-            let job = self
-                .download
-                .wait(self.user_id, self.fid, LOOK, news)
-                .await
-                .ok()??;
+            let job = self.download.wait(self.user_id, self.fid, LOOK, news).await.ok()??;
             let etag = Some(view::etag(&job));
             if etag != self.seen {
                 self.seen = etag;

@@ -96,10 +96,7 @@ impl Download {
 
     /// A hint only: without it the sweep takes the job.
     async fn wake_a_worker(&self, job_id: Uuid) {
-        let wakeup = ConvertJob {
-            job_id,
-            traceparent: service::trace::current_traceparent(),
-        };
+        let wakeup = ConvertJob { job_id, traceparent: service::trace::current_traceparent() };
         if let Err(error) = self.publisher.publish(&wakeup).await {
             service::metrics::publish_unconfirmed();
             tracing::warn!(%job_id, error = &error as &dyn std::error::Error, "no wake-up was confirmed; the sweep will take the job");

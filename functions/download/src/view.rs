@@ -15,11 +15,7 @@ pub(crate) fn is_ours(code: &str) -> bool {
 
 /// The state, or `expired` once a finished job's audio is past its time.
 pub(crate) fn status(job: &Job) -> &'static str {
-    if job.state == State::Done && job.expired {
-        "expired"
-    } else {
-        job.state.as_str()
-    }
+    if job.state == State::Done && job.expired { "expired" } else { job.state.as_str() }
 }
 
 /// The whole job.
@@ -74,10 +70,7 @@ fn progress(job: &Job) -> Option<f64> {
     match job.state {
         State::Done => Some(1.0),
         State::Running => {
-            let (done, total) = (
-                job.progress_seconds?,
-                job.total_seconds.filter(|total| *total > 0.0)?,
-            );
+            let (done, total) = (job.progress_seconds?, job.total_seconds.filter(|total| *total > 0.0)?);
             Some(((done / total).clamp(0.0, 1.0) * 1000.0).round() / 1000.0)
         }
         _ => None,

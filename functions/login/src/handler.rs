@@ -32,22 +32,14 @@ pub(crate) async fn login(
     if verdict == Verdict::RightButStale {
         renew_hash(&store, &hasher, &user, password).await;
     }
-    let caller = Caller {
-        user_id: user.id,
-        username: user.email,
-        admin: user.admin,
-    };
+    let caller = Caller { user_id: user.id, username: user.email, admin: user.admin };
     tracing::info!(user_id = %caller.user_id, "logged in");
     Ok(answer(&signer, signer.sign(&caller, Utc::now()), &headers))
 }
 
 /// PostgreSQL holds no NUL in texts, so nobody has such a name.
 async fn find(store: &Store, username: &str) -> Result<Option<User>, Problem> {
-    if username.contains('\0') {
-        Ok(None)
-    } else {
-        Ok(store.user_by_email(username).await?)
-    }
+    if username.contains('\0') { Ok(None) } else { Ok(store.user_by_email(username).await?) }
 }
 
 /// The parameters have changed since; the login succeeds whether or not the new hash is kept.
@@ -72,13 +64,8 @@ fn answer(signer: &Signer, token: String, headers: &HeaderMap) -> Response {
 }
 
 fn wants_json(headers: &HeaderMap) -> bool {
-    let accept = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let mut ranges = accept
-        .flat_map(|value| value.split(','))
-        .filter_map(|it| it.split(';').next());
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = accept.flat_map(|value| value.split(',')).filter_map(|it| it.split(';').next());
     ranges.any(|range| range.trim().eq_ignore_ascii_case("application/json"))
 }
 
@@ -89,9 +76,6 @@ pub(crate) async fn validate(claims: Claims) -> impl IntoResponse {
 
 /// `GET /.well-known/jwks.json`: the public key, as a JWK set (RFC 7517).
 pub(crate) async fn jwks(State(signer): State<Signer>) -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_TYPE, "application/jwk-set+json"),
-        (header::CACHE_CONTROL, JWKS_CACHE),
-    ];
+    let headers = [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, JWKS_CACHE)];
     (headers, signer.jwks().to_owned())
 }

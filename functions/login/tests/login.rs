@@ -21,7 +21,8 @@ const EMAIL: &str = "me@example.com";
 const PASSWORD: &str = "correct: horse";
 const WITHIN: Duration = Duration::from_secs(30);
 /// "stale" with m=8192, t=3.
-const STALE_HASH: &str = "$argon2id$v=19$m=8192,t=3,p=1$Ewnh6UfzxgzWqtWUM/aLlg$klThVenndTSKR9qrjLe+XPldXxn3u3jD0tYstQe10pk";
+const STALE_HASH: &str =
+    "$argon2id$v=19$m=8192,t=3,p=1$Ewnh6UfzxgzWqtWUM/aLlg$klThVenndTSKR9qrjLe+XPldXxn3u3jD0tYstQe10pk";
 
 struct Login {
     program: Function,
@@ -33,9 +34,7 @@ struct Login {
 
 fn launch(database_url: &str) -> Launch {
     let key = generate_private_key_pem().unwrap();
-    Function::launch(PROGRAM)
-        .env("DATABASE_URL", database_url)
-        .env("JWT_PRIVATE_KEY", key.expose_secret())
+    Function::launch(PROGRAM).env("DATABASE_URL", database_url).env("JWT_PRIVATE_KEY", key.expose_secret())
 }
 
 fn client() -> Client {
@@ -53,13 +52,7 @@ async fn start() -> Login {
     let hash = Hasher::new().hash(PASSWORD.into()).await.unwrap();
     let user_id = store.add_user(EMAIL, &hash, true).await.unwrap();
     let program = launch(database.url()).start().await;
-    Login {
-        program,
-        store,
-        user_id,
-        client: client(),
-        _database: database,
-    }
+    Login { program, store, user_id, client: client(), _database: database }
 }
 
 impl Login {
@@ -68,20 +61,13 @@ impl Login {
     }
 
     async fn log_in(&self, name: &str, password: &str) -> Response {
-        self.post("/login")
-            .basic_auth(name, Some(password))
-            .send()
-            .await
-            .unwrap()
+        self.post("/login").basic_auth(name, Some(password)).send().await.unwrap()
     }
 
     /// Status and body of a refused login, without what differs from request to request.
     async fn refusal(&self, name: &str, password: &str) -> (StatusCode, String, Value) {
         let response = self.log_in(name, password).await;
-        let challenge = response.headers()["www-authenticate"]
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let challenge = response.headers()["www-authenticate"].to_str().unwrap().to_owned();
         let (status, mut body) = (response.status(), response.json::<Value>().await.unwrap());
         assert!(body.as_object_mut().unwrap().remove("request_id").is_some());
         (status, challenge, body)
@@ -105,45 +91,27 @@ async fn a_password_gets_a_bare_token_that_the_public_keys_verify() {
     let response = login.log_in(EMAIL, PASSWORD).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["cache-control"], "no-store");
-    assert!(
-        response.headers()["content-type"]
-            .to_str()
-            .unwrap()
-            .starts_with("text/plain")
-    );
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
     let token = response.text().await.unwrap();
 
     let url = login.program.base_url() + "/.well-known/jwks.json";
     let jwks = login.client.get(url).send().await.unwrap();
     assert_eq!(jwks.headers()["cache-control"], "public, max-age=300");
     assert_eq!(jwks.headers()["content-type"], "application/jwk-set+json");
-    let settings = TokenSettings {
-        jwt_issuer: "video-converter".into(),
-        jwt_audience: "video-converter".into(),
-    };
+    let settings = TokenSettings { jwt_issuer: "video-converter".into(), jwt_audience: "video-converter".into() };
     let verifier = Verifier::from_jwks(&jwks.text().await.unwrap(), &settings).unwrap();
     let claims = verifier.verify(&token, Utc::now()).unwrap();
-    assert_eq!(
-        (claims.sub, claims.username.as_str(), claims.admin),
-        (login.user_id, EMAIL, true)
-    );
+    assert_eq!((claims.sub, claims.username.as_str(), claims.admin), (login.user_id, EMAIL, true));
 }
 
 #[tokio::test]
 async fn a_client_that_asks_for_json_gets_what_oauth_calls_a_token_response() {
     let login = start().await;
     let request = login.post("/login").basic_auth(EMAIL, Some(PASSWORD));
-    let response = request
-        .header(ACCEPT, "text/html, application/json;q=0.9")
-        .send()
-        .await
-        .unwrap();
+    let response = request.header(ACCEPT, "text/html, application/json;q=0.9").send().await.unwrap();
     assert_eq!(response.headers()["cache-control"], "no-store");
     let body: Value = response.json().await.unwrap();
-    assert_eq!(
-        (&body["token_type"], &body["expires_in"]),
-        (&"Bearer".into(), &3600.into())
-    );
+    assert_eq!((&body["token_type"], &body["expires_in"]), (&"Bearer".into(), &3600.into()));
     assert!(body["access_token"].as_str().unwrap().split('.').count() == 3);
 }
 
@@ -151,20 +119,12 @@ async fn a_client_that_asks_for_json_gets_what_oauth_calls_a_token_response() {
 async fn validate_answers_what_the_token_says() {
     let login = start().await;
     let token = login.log_in(EMAIL, PASSWORD).await.text().await.unwrap();
-    let response = login
-        .post("/validate")
-        .bearer_auth(token)
-        .send()
-        .await
-        .unwrap();
+    let response = login.post("/validate").bearer_auth(token).send().await.unwrap();
     assert_eq!(response.headers()["cache-control"], "no-store");
     let claims: Value = response.json().await.unwrap();
     assert_eq!(claims["username"], EMAIL);
     assert_eq!(claims["sub"], login.user_id.to_string());
-    assert_eq!(
-        claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
-        3600
-    );
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
 }
 
 #[tokio::test]
@@ -172,21 +132,10 @@ async fn validate_refuses_what_is_no_token_of_ours() {
     let login = start().await;
     let missing = login.post("/validate").send().await.unwrap();
     assert_eq!(missing.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(
-        missing.headers()["www-authenticate"],
-        r#"Bearer realm="video-converter""#
-    );
-    let wrong = login
-        .post("/validate")
-        .bearer_auth("a.b.c")
-        .send()
-        .await
-        .unwrap();
+    assert_eq!(missing.headers()["www-authenticate"], r#"Bearer realm="video-converter""#);
+    let wrong = login.post("/validate").bearer_auth("a.b.c").send().await.unwrap();
     assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(
-        wrong.json::<Value>().await.unwrap()["code"],
-        "invalid_token"
-    );
+    assert_eq!(wrong.json::<Value>().await.unwrap()["code"], "invalid_token");
 }
 
 #[tokio::test]
@@ -209,10 +158,7 @@ async fn a_wrong_password_and_an_unknown_user_take_the_same_time() {
     let unknown = login.shortest_login("nobody@example.com").await;
     // One hash is twenty times the rest of a login.
     let longer = known.max(unknown);
-    assert!(
-        longer < 3 * known.min(unknown),
-        "known {known:?}, unknown {unknown:?}"
-    );
+    assert!(longer < 3 * known.min(unknown), "known {known:?}, unknown {unknown:?}");
 }
 
 #[tokio::test]
@@ -222,26 +168,16 @@ async fn without_credentials_the_client_is_asked_for_them() {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let challenge = r#"Basic realm="video-converter", charset="UTF-8""#;
     assert_eq!(response.headers()["www-authenticate"], challenge);
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
 }
 
 #[tokio::test]
 async fn a_hash_of_old_parameters_is_renewed_at_the_next_login() {
     let login = start().await;
-    login
-        .store
-        .set_password_hash(login.user_id, STALE_HASH)
-        .await
-        .unwrap();
+    login.store.set_password_hash(login.user_id, STALE_HASH).await.unwrap();
     assert_eq!(login.log_in(EMAIL, "stale").await.status(), StatusCode::OK);
     let user = login.store.user_by_email(EMAIL).await.unwrap().unwrap();
-    assert!(
-        user.password_hash
-            .starts_with("$argon2id$v=19$m=19456,t=2,p=1$")
-    );
+    assert!(user.password_hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     assert_eq!(login.log_in(EMAIL, "stale").await.status(), StatusCode::OK);
 }
 
@@ -250,19 +186,14 @@ async fn more_logins_than_the_machine_can_hash_are_told_to_come_back() {
     let login = start().await;
     let logins = (0..300).map(|_| login.log_in(EMAIL, PASSWORD));
     let answers = futures::future::join_all(logins).await;
-    let (right, busy): (Vec<_>, Vec<_>) = answers
-        .into_iter()
-        .partition(|response| response.status() == StatusCode::OK);
+    let (right, busy): (Vec<_>, Vec<_>) = answers.into_iter().partition(|response| response.status() == StatusCode::OK);
     assert!(right.len() >= 64, "{} got in", right.len());
     assert!(!busy.is_empty());
     for response in busy {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()["retry-after"], "1");
         let body: Value = response.json().await.unwrap();
-        assert_eq!(
-            (&body["code"], &body["retryable"]),
-            (&"busy".into(), &true.into())
-        );
+        assert_eq!((&body["code"], &body["retryable"]), (&"busy".into(), &true.into()));
     }
 }
 
@@ -273,17 +204,10 @@ async fn without_a_database_it_starts_and_says_so_at_login() {
     let url = format!("postgres://vc:x@{}/x", closed.addr());
     let program = launch(&url).start().await;
     let request = client().post(program.base_url() + "/login");
-    let response = request
-        .basic_auth(EMAIL, Some(PASSWORD))
-        .send()
-        .await
-        .unwrap();
+    let response = request.basic_auth(EMAIL, Some(PASSWORD)).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["retry-after"], "5");
-    assert_eq!(
-        response.json::<Value>().await.unwrap()["code"],
-        "unavailable"
-    );
+    assert_eq!(response.json::<Value>().await.unwrap()["code"], "unavailable");
 }
 
 #[tokio::test]
@@ -291,9 +215,7 @@ async fn it_names_every_missing_variable_and_exits_with_2() {
     let mut program = Function::launch(PROGRAM).spawn();
     let status = program.wait(WITHIN).await;
     assert_eq!(status.code(), Some(2));
-    let log = testkit::eventually(WITHIN, async || {
-        Some(program.log()).filter(|log| log.contains("DATABASE_URL"))
-    });
+    let log = testkit::eventually(WITHIN, async || Some(program.log()).filter(|log| log.contains("DATABASE_URL")));
     assert!(log.await.contains("JWT_PRIVATE_KEY: Ed25519 private key"));
 }
 
@@ -309,10 +231,7 @@ async fn sigterm_ends_it_cleanly() {
 async fn a_collector_that_is_away_does_not_spoil_a_clean_end() {
     let database = testkit::database().await;
     let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
-    let mut program = launch(database.url())
-        .env(collector.0, collector.1)
-        .start()
-        .await;
+    let mut program = launch(database.url()).env(collector.0, collector.1).start().await;
     program.terminate();
     assert_eq!(program.wait(WITHIN).await.code(), Some(0));
     let told = async || Some(program.log()).filter(|log| log.contains("telemetry is lost"));
@@ -322,19 +241,9 @@ async fn a_collector_that_is_away_does_not_spoil_a_clean_end() {
 #[tokio::test]
 async fn a_port_that_is_taken_is_a_failure_that_is_named() {
     let first = start().await;
-    let port = first
-        .program
-        .base_url()
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .to_owned();
-    let mut second = launch("postgres://x@127.0.0.1:1/x")
-        .env("PORT", &port)
-        .spawn();
+    let port = first.program.base_url().rsplit(':').next().unwrap().to_owned();
+    let mut second = launch("postgres://x@127.0.0.1:1/x").env("PORT", &port).spawn();
     assert_eq!(second.wait(WITHIN).await.code(), Some(1));
-    let named = testkit::eventually(WITHIN, async || {
-        Some(second.log()).filter(|log| log.contains("cannot listen on"))
-    });
+    let named = testkit::eventually(WITHIN, async || Some(second.log()).filter(|log| log.contains("cannot listen on")));
     assert!(named.await.contains("Address already in use"));
 }

@@ -28,18 +28,11 @@ const MAX_TIME: Duration = Duration::from_secs(10);
 pub(crate) async fn after_answer(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let body = Shared(Arc::new(Mutex::new(body)));
-    let response = next
-        .run(Request::from_parts(head, Body::new(body.clone())))
-        .await;
+    let response = next.run(Request::from_parts(head, Body::new(body.clone()))).await;
     if body.is_end_stream() {
         return response;
     }
-    response.map(|answer| {
-        Body::new(Draining {
-            answer,
-            rest: Some(body),
-        })
-    })
+    response.map(|answer| Body::new(Draining { answer, rest: Some(body) }))
 }
 
 /// One request body with two owners: the handler, and the drain for what the handler left.
@@ -50,26 +43,17 @@ impl HttpBody for Shared {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Pin::new(&mut *body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_end_stream()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .size_hint()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
     }
 }
 
@@ -83,10 +67,7 @@ impl HttpBody for Draining {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.answer).poll_frame(cx)
     }
 
@@ -101,8 +82,7 @@ impl HttpBody for Draining {
 
 impl Drop for Draining {
     fn drop(&mut self) {
-        if let (Some(rest), Ok(runtime)) = (self.rest.take(), tokio::runtime::Handle::try_current())
-        {
+        if let (Some(rest), Ok(runtime)) = (self.rest.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(tokio::time::timeout(MAX_TIME, drain(rest)));
         }
     }

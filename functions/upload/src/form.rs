@@ -26,43 +26,21 @@ pub(crate) struct Form {
 
 impl Form {
     /// Looks at the headers only; reads nothing.
-    pub(crate) fn new(
-        headers: &HeaderMap,
-        body: Body,
-        idle: Duration,
-        options: Options,
-    ) -> Result<Self, Problem> {
-        let content_type = headers
-            .get(http::header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
+    pub(crate) fn new(headers: &HeaderMap, body: Body, idle: Duration, options: Options) -> Result<Self, Problem> {
+        let content_type =
+            headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let boundary = multer::parse_boundary(content_type).map_err(|_| not_multipart())?;
         let limits = SizeLimit::new().per_field(u64::MAX);
-        let parts = Multipart::with_constraints(
-            paced(body, idle),
-            boundary,
-            Constraints::new().size_limit(limits),
-        );
-        Ok(Self {
-            parts,
-            count: 0,
-            options,
-        })
+        let parts = Multipart::with_constraints(paced(body, idle), boundary, Constraints::new().size_limit(limits));
+        Ok(Self { parts, count: 0, options })
     }
 
     /// The next file, with the options in front of it taken in; `None` at the end of the form.
     pub(crate) async fn next_file(&mut self) -> Result<Option<Field<'static>>, Problem> {
-        while let Some(field) = self
-            .parts
-            .next_field()
-            .await
-            .map_err(|error| broken(&error))?
-        {
+        while let Some(field) = self.parts.next_field().await.map_err(|error| broken(&error))? {
             self.count += 1;
             if self.count > MAX_PARTS {
-                return Err(bad_form(format!(
-                    "the form has more than {MAX_PARTS} parts"
-                )));
+                return Err(bad_form(format!("the form has more than {MAX_PARTS} parts")));
             }
             if field.file_name().is_some() {
                 return Ok(Some(field));
@@ -83,11 +61,8 @@ impl Form {
                 )));
             }
         }
-        let value = String::from_utf8(value)
-            .map_err(|_| bad_form(format!("the field `{name}` is not UTF-8")))?;
-        self.options
-            .set(&name, &value)
-            .map_err(|error| invalid_option(&error))
+        let value = String::from_utf8(value).map_err(|_| bad_form(format!("the field `{name}` is not UTF-8")))?;
+        self.options.set(&name, &value).map_err(|error| invalid_option(&error))
     }
 }
 
@@ -95,22 +70,16 @@ impl Form {
 pub(crate) fn display_name(field: &Field<'_>) -> String {
     let name = field.file_name().unwrap_or_default();
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: String = last
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_NAME_CHARS)
-        .collect();
-    if clean.trim().is_empty() {
-        "video.mp4".to_owned()
-    } else {
-        clean
-    }
+    let clean: String = last.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
+    if clean.trim().is_empty() { "video.mp4".to_owned() } else { clean }
 }
 
 /// A body that must not pause for longer than `idle`.
 fn paced(body: Body, idle: Duration) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     futures::stream::unfold(Some(body.into_data_stream()), move |body| async move {
         let mut body = body?;
+        // multer takes whatever is ready into its buffer; one piece at a time keeps that buffer small.
+        tokio::task::yield_now().await;
         match tokio::time::timeout(idle, body.next()).await {
             Ok(None) => None,
             Ok(Some(Ok(piece))) => Some((Ok(piece), Some(body))),
@@ -142,25 +111,15 @@ pub(crate) fn broken(error: &multer::Error) -> Problem {
 }
 
 fn timed_out(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 pub(crate) fn invalid_option(error: &options::Invalid) -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "invalid_option",
-        format!("{error}."),
-    )
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_option", format!("{error}."))
 }
 
 fn bad_form(what: String) -> Problem {
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "malformed_form",
-        format!("This is not a form that can be read: {what}."),
-    )
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_form", format!("This is not a form that can be read: {what}."))
 }
 
 fn not_multipart() -> Problem {

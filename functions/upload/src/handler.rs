@@ -33,12 +33,7 @@ pub(crate) async fn upload(
     let (head, body) = request.into_parts();
     let options = options_of(query)?;
     refuse_too_large(&head.headers, upload.limits.max_upload_bytes)?;
-    let form = Form::new(
-        &head.headers,
-        body,
-        upload.limits.upload_idle_timeout,
-        options,
-    )?;
+    let form = Form::new(&head.headers, body, upload.limits.upload_idle_timeout, options)?;
     let new = NewJob {
         id: Uuid::new_v4(),
         user_id: caller.user_id,
@@ -50,30 +45,19 @@ pub(crate) async fn upload(
     Ok(accepted(&job, &head.headers))
 }
 
-fn options_of(
-    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
-) -> Result<Options, Problem> {
-    let Query(pairs) = query.map_err(|error| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "malformed_query",
-            error.body_text(),
-        )
-    })?;
+fn options_of(query: Result<Query<BTreeMap<String, String>>, QueryRejection>) -> Result<Options, Problem> {
+    let Query(pairs) =
+        query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_query", error.body_text()))?;
     let mut options = Options::default();
     for (name, value) in &pairs {
-        options
-            .set(name, value)
-            .map_err(|error| invalid_option(&error))?;
+        options.set(name, value).map_err(|error| invalid_option(&error))?;
     }
     Ok(options)
 }
 
 fn refuse_too_large(headers: &HeaderMap, limit: u64) -> Result<(), Problem> {
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse().ok());
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
     match length {
         Some(length) if limit.saturating_add(FORM_OVERHEAD) < length => Err(too_large(limit)),
         _ => Ok(()),
@@ -96,14 +80,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 fn accepted(job: &Job, headers: &HeaderMap) -> Response {
     let fid = job.id;
-    let location = [
-        (header::LOCATION, format!("/jobs/{fid}")),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-    ];
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let location = [(header::LOCATION, format!("/jobs/{fid}")), (header::CACHE_CONTROL, "no-store".to_owned())];
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.starts_with("text/plain") {
         return (StatusCode::ACCEPTED, location, format!("success!\n{fid}\n")).into_response();
     }

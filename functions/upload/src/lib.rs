@@ -27,8 +27,5 @@ where
     Quota: FromRef<S>,
     Limits: FromRef<S>,
 {
-    Router::new().route(
-        "/upload",
-        post(handler::upload).layer(axum::middleware::from_fn(drain::after_answer)),
-    )
+    Router::new().route("/upload", post(handler::upload).layer(axum::middleware::from_fn(drain::after_answer)))
 }

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 
 use aws_lc_rs::digest;
 use axum::extract::{FromRef, FromRequestParts};
-use futures::TryFutureExt;
 use http::{StatusCode, request::Parts};
 use multer::Field;
 use objects::{ObjectKey, Objects, Writer};
@@ -71,9 +70,7 @@ impl Upload {
             Begun::Known(job) => self.same_again(*job, form).await,
             Begun::InFlight => Err(in_flight()),
             Begun::TooMany => Err(too_many(self.quota.max_jobs_per_user)),
-            Begun::NoSuchUser => Err(auth::invalid_token(
-                "the user of this token is gone or disabled",
-            )),
+            Begun::NoSuchUser => Err(auth::invalid_token("the user of this token is gone or disabled")),
         }
     }
 
@@ -94,11 +91,7 @@ impl Upload {
     /// The acceptance point. What follows it cannot fail the upload any more.
     async fn accept(&self, id: Uuid, received: Received) -> Result<Job, Problem> {
         crash::point("upload.stored");
-        let job = self
-            .store
-            .accept(id, &received)
-            .await?
-            .ok_or_else(too_slow)?;
+        let job = self.store.accept(id, &received).await?.ok_or_else(too_slow)?;
         crash::point("upload.accepted");
         metrics::job_entered(job.state.as_str());
         metrics::bytes_read(received.bytes);
@@ -108,14 +101,7 @@ impl Upload {
     }
 
     async fn wake_a_worker(&self, job_id: Uuid, traceparent: Option<String>) {
-        let Err(error) = self
-            .publisher
-            .publish(&ConvertJob {
-                job_id,
-                traceparent,
-            })
-            .await
-        else {
+        let Err(error) = self.publisher.publish(&ConvertJob { job_id, traceparent }).await else {
             return;
         };
         metrics::publish_unconfirmed();
@@ -155,12 +141,7 @@ impl Upload {
     }
 
     /// From the client to S3, counting and hashing on the way.
-    async fn copy(
-        &self,
-        id: Uuid,
-        field: &mut Field<'static>,
-        writer: &mut Writer,
-    ) -> Result<File, Problem> {
+    async fn copy(&self, id: Uuid, field: &mut Field<'static>, writer: &mut Writer) -> Result<File, Problem> {
         let mut sniffer = Sniffer::default();
         let mut sha256 = digest::Context::new(&digest::SHA256);
         let (mut bytes, mut renewed) = (0, Instant::now());
@@ -179,16 +160,8 @@ impl Upload {
             }
         }
         sniffer.end()?;
-        let sha256 = sha256
-            .finish()
-            .as_ref()
-            .try_into()
-            .expect("SHA-256 has 32 bytes");
-        Ok(File {
-            name: display_name(field),
-            bytes,
-            sha256,
-        })
+        let sha256 = sha256.finish().as_ref().try_into().expect("SHA-256 has 32 bytes");
+        Ok(File { name: display_name(field), bytes, sha256 })
     }
 
     /// The same key again: the same answer, if it is the same payload (draft-ietf-httpapi-idempotency-key-header-07).
@@ -211,16 +184,18 @@ impl Upload {
 
     /// Takes back what a refused or broken upload left; what fails here is the janitor's.
     async fn forget(&self, id: Uuid) {
-        let deleted = self
-            .objects
-            .delete(ObjectKey::Source(id))
-            .map_err(anyhow::Error::from);
-        let forgotten = deleted
-            .and_then(|()| self.store.abandon(id).map_err(anyhow::Error::from))
-            .await;
-        if let Err(error) = forgotten {
+        if let Err(error) = self.try_forget(id).await {
             tracing::warn!(job_id = %id, error = format!("{error:#}"), "cannot take back an upload now; the janitor will");
         }
+    }
+
+    /// In this order: an acceptance whose answer was lost wins, and then its video must stay.
+    async fn try_forget(&self, id: Uuid) -> anyhow::Result<()> {
+        if self.store.refuse(id).await? {
+            self.objects.delete(ObjectKey::Source(id)).await?;
+            self.store.forget(id).await?;
+        }
+        Ok(())
     }
 }
 
@@ -244,13 +219,8 @@ impl Sniffer {
         if self.head.len() >= SNIFF_BYTES {
             return Ok(());
         }
-        self.head
-            .extend_from_slice(&piece[..piece.len().min(SNIFF_BYTES - self.head.len())]);
-        if self.head.len() == SNIFF_BYTES {
-            self.end()
-        } else {
-            Ok(())
-        }
+        self.head.extend_from_slice(&piece[..piece.len().min(SNIFF_BYTES - self.head.len())]);
+        if self.head.len() == SNIFF_BYTES { self.end() } else { Ok(()) }
     }
 
     /// Box types that begin an ISO file, or a QuickTime one older than `ftyp`.
@@ -287,8 +257,7 @@ fn too_many(limit: u32) -> Problem {
     let detail = format!(
         "You have {limit} unfinished jobs, the most that are allowed; wait until one has ended, or cancel one."
     );
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_jobs", detail)
-        .retry_after(std::time::Duration::from_secs(30))
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_jobs", detail).retry_after(std::time::Duration::from_secs(30))
 }
 
 fn too_slow() -> Problem {
@@ -300,19 +269,11 @@ fn too_slow() -> Problem {
 }
 
 fn in_flight() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "upload_in_progress",
-        "An upload with this Idempotency-Key is still going on.",
-    )
-    .retry_after(std::time::Duration::from_secs(10))
+    Problem::new(StatusCode::CONFLICT, "upload_in_progress", "An upload with this Idempotency-Key is still going on.")
+        .retry_after(std::time::Duration::from_secs(10))
 }
 
 fn other_payload() -> Problem {
     let detail = "This Idempotency-Key was used for another file or other options; use a new key for a new upload.";
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "idempotency_key_reused",
-        detail,
-    )
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
 }

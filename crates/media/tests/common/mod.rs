@@ -30,19 +30,9 @@ impl Clips {
     /// Runs ffmpeg with blank-separated `arguments`, in the folder, to make the file `name`.
     pub(crate) fn make(&self, name: &str, arguments: &str) -> PathBuf {
         let mut ffmpeg = Command::new("ffmpeg");
-        ffmpeg
-            .args(["-v", "error", "-nostdin", "-y"])
-            .args(arguments.split_whitespace())
-            .arg(name);
-        let output = ffmpeg
-            .current_dir(&self.0)
-            .output()
-            .expect("the ffmpeg program");
-        assert!(
-            output.status.success(),
-            "{arguments}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        ffmpeg.args(["-v", "error", "-nostdin", "-y"]).args(arguments.split_whitespace()).arg(name);
+        let output = ffmpeg.current_dir(&self.0).output().expect("the ffmpeg program");
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
         self.path(name)
     }
 
@@ -57,12 +47,8 @@ impl Clips {
     /// A video with that sine as AAC; `audio` are more encoder and muxer options.
     pub(crate) fn video(&self, name: &str, rate: u32, seconds: f64, audio: &str) -> PathBuf {
         let sine = self.sine(rate, seconds);
-        let picture =
-            format!("-f lavfi -i testsrc2=size=160x120:rate=25:duration={seconds} -c:v mpeg4");
-        self.make(
-            name,
-            &format!("-i {} {picture} -c:a aac -b:a 128k {audio}", sine.display()),
-        )
+        let picture = format!("-f lavfi -i testsrc2=size=160x120:rate=25:duration={seconds} -c:v mpeg4");
+        self.make(name, &format!("-i {} {picture} -c:a aac -b:a 128k {audio}", sine.display()))
     }
 
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
@@ -73,18 +59,9 @@ impl Clips {
 
     /// The samples of the first channel.
     pub(crate) fn decode(&self, file: &Path) -> Vec<i16> {
-        let raw = self.make(
-            "decoded.s16",
-            &format!(
-                "-i {} -map 0:a:0 -af pan=mono|c0=c0 -f s16le",
-                file.display()
-            ),
-        );
+        let raw = self.make("decoded.s16", &format!("-i {} -map 0:a:0 -af pan=mono|c0=c0 -f s16le", file.display()));
         let bytes = std::fs::read(raw).expect("decoded samples");
-        bytes
-            .chunks_exact(2)
-            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
-            .collect()
+        bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
     }
 }
 
@@ -99,10 +76,7 @@ pub(crate) struct MemorySink {
 
 impl AudioSink for MemorySink {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self
-            .fail_after
-            .is_some_and(|limit| self.bytes.len() + bytes.len() > limit)
-        {
+        if self.fail_after.is_some_and(|limit| self.bytes.len() + bytes.len() > limit) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.bytes.extend_from_slice(bytes);
@@ -128,11 +102,7 @@ pub(crate) struct TestSource {
 
 impl TestSource {
     pub(crate) fn open(path: &Path, fail_at: u64) -> Self {
-        Self {
-            file: FileSource::open(path).expect("a clip"),
-            fail_at,
-            largest_read: Arc::default(),
-        }
+        Self { file: FileSource::open(path).expect("a clip"), fail_at, largest_read: Arc::default() }
     }
 }
 
@@ -142,8 +112,7 @@ impl RangeSource for TestSource {
     }
 
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.largest_read
-            .fetch_max(buf.len() as u64, Ordering::Relaxed);
+        self.largest_read.fetch_max(buf.len() as u64, Ordering::Relaxed);
         if offset >= self.fail_at {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
@@ -157,16 +126,10 @@ pub(crate) fn convert(path: &Path) -> Result<(Report, MemorySink), Error> {
     convert_with(path, &Options::default(), &Limits::default())
 }
 
-pub(crate) fn convert_with(
-    path: &Path,
-    options: &Options,
-    limits: &Limits,
-) -> Result<(Report, MemorySink), Error> {
+pub(crate) fn convert_with(path: &Path, options: &Options, limits: &Limits) -> Result<(Report, MemorySink), Error> {
     let mut sink = MemorySink::default();
     let source = FileSource::open(path).expect("a clip");
-    let report = media::convert(Box::new(source), &mut sink, options, limits, &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    let report = media::convert(Box::new(source), &mut sink, options, limits, &mut |_| ControlFlow::Continue(()))?;
     Ok((report, sink))
 }
 

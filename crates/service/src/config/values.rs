@@ -7,8 +7,7 @@ use bytesize::ByteSize;
 /// # Errors
 /// What is wrong with `text`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; a time is written as 90s, 15m or 2h"))
+    humantime::parse_duration(text).map_err(|error| format!("{error}; a time is written as 90s, 15m or 2h"))
 }
 
 /// A number of bytes, as `64MiB`, `2GiB` or `1048576`.

@@ -15,10 +15,7 @@ pub(super) struct Accompanied<T> {
 
 impl<T: Unpin + Send + 'static> Accompanied<T> {
     pub(super) fn wrap(body: Body, companion: T) -> Body {
-        Body::new(Self {
-            body,
-            _companion: companion,
-        })
+        Body::new(Self { body, _companion: companion })
     }
 }
 

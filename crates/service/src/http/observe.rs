@@ -20,11 +20,7 @@ use crate::{metrics, trace};
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Gives the request an id and a span, and records how it went.
-pub(super) async fn observe(
-    State(function): State<&'static str>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn observe(State(function): State<&'static str>, request: Request, next: Next) -> Response {
     let id = request_id::of(request.headers());
     let mut exchange = Exchange::begin(function, &request, &id);
     let in_flight = InFlight::begin(function);
@@ -48,28 +44,15 @@ struct Exchange {
 
 impl Exchange {
     fn begin(function: &'static str, request: &Request, id: &str) -> Self {
-        let route = request
-            .extensions()
-            .get::<MatchedPath>()
-            .map_or("unmatched", MatchedPath::as_str);
+        let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
         let method = request.method().clone();
         let span = span(function, &method, route, id);
-        let parent = request
-            .headers()
-            .get(trace::TRACEPARENT)
-            .and_then(|value| value.to_str().ok());
+        let parent = request.headers().get(trace::TRACEPARENT).and_then(|value| value.to_str().ok());
         if let Some(parent) = parent {
             trace::continue_from(&span, parent);
         }
         let (route, status, began) = (route.to_owned(), CLIENT_CLOSED_REQUEST, Instant::now());
-        Self {
-            function,
-            method,
-            route,
-            status,
-            began,
-            span,
-        }
+        Self { function, method, route, status, began, span }
     }
 }
 
@@ -92,21 +75,13 @@ fn span(function: &'static str, method: &Method, route: &str, id: &str) -> Span 
 impl Drop for Exchange {
     fn drop(&mut self) {
         let (took, status) = (self.began.elapsed(), self.status);
-        metrics::request_answered(
-            self.function,
-            known(&self.method),
-            &self.route,
-            status,
-            took,
-        );
-        self.span
-            .set_attribute("http.response.status_code", i64::from(status));
+        metrics::request_answered(self.function, known(&self.method), &self.route, status, took);
+        self.span.set_attribute("http.response.status_code", i64::from(status));
         if (500..600).contains(&status) {
             self.span.set_status(Status::error(""));
         }
         let latency_ms = took.as_secs_f64() * 1e3;
-        self.span
-            .in_scope(|| tracing::info!(status, latency_ms, "answered"));
+        self.span.in_scope(|| tracing::info!(status, latency_ms, "answered"));
     }
 }
 

@@ -16,14 +16,10 @@ pub(super) fn providers(
     registry: &Registry,
 ) -> anyhow::Result<(SdkTracerProvider, SdkMeterProvider)> {
     let resource = Resource::builder().with_service_name(service_name).build();
-    let scraped = opentelemetry_prometheus::exporter()
-        .scope_info_enabled(false)
-        .with_registry(registry.clone())
-        .build()?;
+    let scraped =
+        opentelemetry_prometheus::exporter().scope_info_enabled(false).with_registry(registry.clone()).build()?;
     let mut tracer = SdkTracerProvider::builder().with_resource(resource.clone());
-    let mut meter = SdkMeterProvider::builder()
-        .with_resource(resource)
-        .with_reader(scraped);
+    let mut meter = SdkMeterProvider::builder().with_resource(resource).with_reader(scraped);
     if let Some(endpoint) = &settings.otel_exporter_otlp_endpoint {
         let (spans, measurements) = exporters(endpoint)?;
         tracer = tracer.with_batch_exporter(spans);
@@ -37,16 +33,10 @@ pub(super) fn providers(
 fn exporters(endpoint: &str) -> anyhow::Result<(SpanExporter, MetricExporter)> {
     let base = endpoint.trim_end_matches('/').to_owned();
     let build = move || {
-        let spans = SpanExporter::builder()
-            .with_http()
-            .with_endpoint(format!("{base}/v1/traces"));
-        let measurements = MetricExporter::builder()
-            .with_http()
-            .with_endpoint(format!("{base}/v1/metrics"));
+        let spans = SpanExporter::builder().with_http().with_endpoint(format!("{base}/v1/traces"));
+        let measurements = MetricExporter::builder().with_http().with_endpoint(format!("{base}/v1/metrics"));
         anyhow::Ok((spans.build()?, measurements.build()?))
     };
-    let exporters = thread::spawn(build)
-        .join()
-        .map_err(|_| anyhow!("the exporters panicked"))?;
+    let exporters = thread::spawn(build).join().map_err(|_| anyhow!("the exporters panicked"))?;
     exporters.with_context(|| format!("cannot push to OTEL_EXPORTER_OTLP_ENDPOINT {endpoint}"))
 }

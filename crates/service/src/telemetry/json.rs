@@ -32,11 +32,7 @@ where
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             if let Some(fields) = span.extensions().get::<FormattedFields<JsonFields>>() {
                 let fields = object(serde_json::from_str(&fields.fields))?;
-                line.extend(
-                    fields
-                        .into_iter()
-                        .filter(|(name, _)| !name.starts_with("otel.")),
-                );
+                line.extend(fields.into_iter().filter(|(name, _)| !name.starts_with("otel.")));
             }
         }
         line.extend(object(serde_json::to_value(event.field_map()))?);
@@ -52,10 +48,7 @@ fn heading(event: &Event<'_>) -> Map<String, Value> {
     line.insert("target".into(), event.metadata().target().into());
     let context = Context::current();
     if context.has_active_span() {
-        line.insert(
-            "trace_id".into(),
-            context.span().span_context().trace_id().to_string().into(),
-        );
+        line.insert("trace_id".into(), context.span().span_context().trace_id().to_string().into());
     }
     line
 }
@@ -111,14 +104,8 @@ mod tests {
             info!(status = 200, "two\nlines");
         });
         assert_eq!(line["message"], "two\nlines");
-        assert_eq!(
-            (&line["level"], &line["status"]),
-            (&"INFO".into(), &200.into())
-        );
-        assert_eq!(
-            (&line["request_id"], &line["fid"]),
-            (&"r1".into(), &"f1".into())
-        );
+        assert_eq!((&line["level"], &line["status"]), (&"INFO".into(), &200.into()));
+        assert_eq!((&line["request_id"], &line["fid"]), (&"r1".into(), &"f1".into()));
         assert!(line.get("otel.kind").is_none() && line.get("trace_id").is_none());
     }
 }

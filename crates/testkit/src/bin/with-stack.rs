@@ -14,9 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    let program = arguments
-        .next()
-        .context("usage: with-stack COMMAND [ARGUMENT...]")?;
+    let program = arguments.next().context("usage: with-stack COMMAND [ARGUMENT...]")?;
     let dir = scratch_dir();
     let stack = Stack::start(dir.path(), Durability::Throwaway).await?;
     let addresses = dir.path().join("addresses.json");
@@ -24,9 +22,7 @@ async fn main() -> Result<ExitCode> {
 
     let mut command = Command::new(&program);
     command.args(arguments).env(SHARED, &addresses);
-    let child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))?;
+    let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
     let status = wait(child).await;
 
     stack.stop().await?;
@@ -48,18 +44,12 @@ async fn wait(mut child: Child) -> Result<ExitStatus> {
 }
 
 fn terminate(child: &Child) -> Result<()> {
-    let pid = child
-        .id()
-        .and_then(|id| Pid::from_raw(id.try_into().ok()?))
-        .context("the command has ended")?;
+    let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).context("the command has ended")?;
     kill_process(pid, Signal::TERM).context("cannot end the command")
 }
 
 /// As a shell reports it: 128 and the signal's number for a command that was killed.
 fn code(status: ExitStatus) -> ExitCode {
-    let code = status
-        .code()
-        .or_else(|| Some(128 + status.signal()?))
-        .and_then(|code| u8::try_from(code).ok());
+    let code = status.code().or_else(|| Some(128 + status.signal()?)).and_then(|code| u8::try_from(code).ok());
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }

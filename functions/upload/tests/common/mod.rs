@@ -34,15 +34,8 @@ pub async fn fixture() -> Fixture {
 pub async fn fixture_with(change: impl FnOnce(Launch, &World) -> Launch) -> Fixture {
     let world = world().await;
     let me = world.person("me").await;
-    let function = change(world.launch(env!("CARGO_BIN_EXE_upload")), &world)
-        .start()
-        .await;
-    Fixture {
-        world,
-        me,
-        function,
-        client: Client::new(),
-    }
+    let function = change(world.launch(env!("CARGO_BIN_EXE_upload")), &world).start().await;
+    Fixture { world, me, function, client: Client::new() }
 }
 
 impl Fixture {
@@ -51,10 +44,7 @@ impl Fixture {
     }
 
     pub fn post(&self, form: Form) -> reqwest::RequestBuilder {
-        self.client
-            .post(self.url())
-            .bearer_auth(&self.me.token)
-            .multipart(form)
+        self.client.post(self.url()).bearer_auth(&self.me.token).multipart(form)
     }
 
     pub async fn upload(&self, form: Form) -> Response {
@@ -62,9 +52,7 @@ impl Fixture {
     }
 
     pub async fn sql(&self) -> PgPool {
-        PgPool::connect(self.world.database.url())
-            .await
-            .expect("a database")
+        PgPool::connect(self.world.database.url()).await.expect("a database")
     }
 
     /// State of every row there is, oldest first.
@@ -76,14 +64,7 @@ impl Fixture {
     }
 
     pub async fn source(&self, fid: Uuid) -> Result<Vec<u8>, objects::Error> {
-        Ok(self
-            .world
-            .objects()
-            .get(ObjectKey::Source(fid), None)
-            .await?
-            .into_bytes()
-            .await?
-            .to_vec())
+        Ok(self.world.objects().get(ObjectKey::Source(fid), None).await?.into_bytes().await?.to_vec())
     }
 }
 
@@ -91,9 +72,7 @@ impl Fixture {
 pub fn mp4(len: usize) -> Vec<u8> {
     let mut bytes = b"\0\0\0\x18ftypisom".to_vec();
     bytes.extend(
-        (0_u32..)
-            .map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[3])
-            .take(len.saturating_sub(bytes.len())),
+        (0_u32..).map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[3]).take(len.saturating_sub(bytes.len())),
     );
     bytes
 }
@@ -107,28 +86,17 @@ pub fn form(bytes: Vec<u8>) -> Form {
 }
 
 pub fn fid(body: &Value) -> Uuid {
-    body["fid"]
-        .as_str()
-        .and_then(|fid| fid.parse().ok())
-        .expect("a fid")
+    body["fid"].as_str().and_then(|fid| fid.parse().ok()).expect("a fid")
 }
 
 /// The problem's code, with everything that each problem must have checked.
 pub async fn problem(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
     assert!(response.headers().contains_key("x-request-id"));
     let body: Value = response.json().await.expect("JSON");
     assert_eq!(body["status"], status);
-    assert!(
-        body["detail"]
-            .as_str()
-            .is_some_and(|detail| !detail.is_empty()),
-        "{body}"
-    );
+    assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{body}");
     (status, body["code"].as_str().expect("a code").to_owned())
 }
 
@@ -142,10 +110,7 @@ pub struct BodySender(tokio::sync::mpsc::Sender<Result<Vec<u8>, std::io::Error>>
 
 impl BodySender {
     pub async fn send(&self, bytes: &[u8]) {
-        self.0
-            .send(Ok(bytes.to_vec()))
-            .await
-            .expect("the request is still there");
+        self.0.send(Ok(bytes.to_vec())).await.expect("the request is still there");
     }
 }
 
