@@ -27,7 +27,7 @@ pub use write::{HEAD_BYTES, Writer};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// One try of one request: long enough for a part of 8 MiB over a slow line.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
 /// A body that does not move for so long is given up.
 const STALL_GRACE: Duration = Duration::from_secs(20);
 
@@ -39,7 +39,7 @@ pub struct Settings {
     #[arg(long, env = "S3_ENDPOINT")]
     pub s3_endpoint: String,
 
-    /// The S3 server as clients reach it, for links that they follow themselves; the same as S3_ENDPOINT if unset.
+    /// The S3 server as clients reach it, for links that they follow themselves; the same as `S3_ENDPOINT` if unset.
     #[arg(long, env = "S3_PUBLIC_ENDPOINT")]
     pub s3_public_endpoint: Option<String>,
 

@@ -50,6 +50,9 @@ impl Objects {
     }
 
     /// Reads the object back: its size and SHA-256 as the server has them.
+    ///
+    /// # Panics
+    /// Never: a SHA-256 has 32 bytes.
     pub async fn digest(&self, key: ObjectKey) -> Result<(u64, [u8; 32]), Error> {
         let mut pieces = std::pin::pin!(self.get(key, None).await?.into_stream());
         let (mut bytes, mut sha256) = (0, digest::Context::new(&digest::SHA256));

@@ -7,6 +7,8 @@
 //! Linux only: it uses setpriv(1) and proc(5). The servers never outlive the process that started them, not even when it is killed: see [`keeper`] and [`process`].
 
 mod addresses;
+mod cluster;
+mod identity;
 mod keeper;
 mod lock;
 mod owner;

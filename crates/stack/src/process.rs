@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::Signal;
 use tokio::process::{Child, Command};
+
+use crate::identity::Identity;
 
 const POLL: Duration = Duration::from_millis(20);
 const LOG_LINES: usize = 15;
@@ -35,7 +37,7 @@ impl Process {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.identity.pid
+        self.identity.pid()
     }
 
     /// Returns when `ready`, given what the process has written, says so. An early exit or too long a wait is an error
@@ -86,79 +88,17 @@ pub(crate) async fn end_leftover(name: &'static str, dir: &Path, signal: Signal,
     let Some(leftover) = Identity::read(&pid_file(name, dir)).filter(Identity::is_alive) else {
         return Ok(());
     };
-    tracing::info!(server = name, pid = leftover.pid, "ending what an earlier run left");
+    tracing::info!(server = name, pid = leftover.pid(), "ending what an earlier run left");
     leftover.send(signal)?;
     if !leftover.gone_within(patience).await {
         leftover.send(Signal::KILL)?;
-        ensure!(leftover.gone_within(KILLED_WITHIN).await, "{name} of an earlier run (pid {}) stays", leftover.pid);
+        ensure!(leftover.gone_within(KILLED_WITHIN).await, "{name} of an earlier run (pid {}) stays", leftover.pid());
     }
     Ok(())
 }
 
 fn pid_file(name: &str, dir: &Path) -> PathBuf {
     dir.join(name).with_extension("pid")
-}
-
-/// Names one process: a pid alone may have been given to another one since.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Identity {
-    pid: u32,
-    /// In clock ticks since boot: field 22 of proc(5) `stat`.
-    started: u64,
-}
-
-impl Identity {
-    /// `None` if there is no such process, or only its zombie.
-    pub(crate) fn of(pid: u32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, field 2, is in brackets and may hold anything.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let state = *fields.first()?;
-        let started = fields.get(19)?.parse().ok()?;
-        (state != "Z" && state != "X").then_some(Self { pid, started })
-    }
-
-    fn read(file: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(file).ok()?;
-        let (pid, started) = text.trim().split_once(' ')?;
-        Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
-    }
-
-    pub(crate) fn is_alive(&self) -> bool {
-        Self::of(self.pid).as_ref() == Some(self)
-    }
-
-    /// A process that is gone already has nothing to be told.
-    pub(crate) fn send(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("not a process id")?;
-        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) => handle,
-            Err(rustix::io::Errno::SRCH) => return Ok(()),
-            Err(error) => return Err(error).context("cannot open a process"),
-        };
-        // Checked after the handle is open: from here on the pid cannot be reused under our hands.
-        if self.is_alive() {
-            pidfd_send_signal(&handle, signal).context("cannot signal a process")?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn gone_within(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        while self.is_alive() {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        true
-    }
-}
-
-impl std::fmt::Display for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.pid, self.started)
-    }
 }
 
 #[cfg(test)]
@@ -184,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_was_given_an_old_pid_is_left_alone() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut child = sleeper(dir.path(), |identity| Identity { started: identity.started - 1, ..identity });
+        let mut child = sleeper(dir.path(), Identity::earlier);
         end_leftover("sleeper", dir.path(), Signal::KILL, Duration::ZERO).await.expect("nothing to do");
         assert_eq!(child.try_wait().expect("a child"), None);
         child.kill().and_then(|()| child.wait()).expect("a child");

@@ -45,8 +45,12 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(e) => {
             e.code().is_some_and(|code| ["08", "53", "57", "40", "55P03"].iter().any(|class| code.starts_with(class)))
         }
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{Error, Job, State, Store, interval, job::COLUMNS};
 
 /// An upload counts as given up when its function has not been heard of for so long.
-const RECEIVING_LEASE: Duration = Duration::from_secs(60);
+const RECEIVING_LEASE: Duration = Duration::from_mins(1);
 /// How long the sweep leaves a queued job to its message.
 const MESSAGE_GRACE: Duration = Duration::from_secs(30);
 

@@ -129,7 +129,7 @@ async fn whoever_waits_is_told_of_the_change() {
     let id = f.queued().await.id;
     let (user, waiting) = (f.user, changes.clone());
     let wait =
-        tokio::spawn(async move { waiting.wait(user, id, Duration::from_secs(60), |job| job.state.is_final()).await });
+        tokio::spawn(async move { waiting.wait(user, id, Duration::from_mins(1), |job| job.state.is_final()).await });
     f.store.cancel(f.user, id).await.expect("an answer").expect("cancelled");
     let job = wait.await.expect("no panic").expect("an answer").expect("a job");
     assert_eq!(job.state, State::Cancelled);
@@ -142,6 +142,6 @@ async fn whoever_waits_in_vain_gets_the_job_as_it_is() {
     let id = f.queued().await.id;
     let job = changes.wait(f.user, id, Duration::from_millis(50), |job| job.state.is_final()).await.expect("an answer");
     assert_eq!(job.expect("a job").state, State::Queued);
-    let nobody = changes.wait(f.user, Uuid::new_v4(), Duration::from_secs(60), |_| false).await.expect("an answer");
+    let nobody = changes.wait(f.user, Uuid::new_v4(), Duration::from_mins(1), |_| false).await.expect("an answer");
     assert!(nobody.is_none(), "what is not there is not waited for");
 }

@@ -146,7 +146,7 @@ async fn being_asked_to_stop_does_not_use_up_an_attempt() {
 async fn a_failure_of_ours_is_tried_again_later_until_the_attempts_are_used_up() {
     let f = fixture().await;
     let id = f.queued().await.id;
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     for state in [State::Queued, State::Queued, State::Failed] {
         let claim = f.claim(id).await.expect("a claim");
         let finished = f.store.retry_later(claim.lease, hour, MAX_ATTEMPTS).await.expect("an answer");

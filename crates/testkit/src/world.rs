@@ -13,7 +13,7 @@ use crate::{Bucket, Database, bucket, database, process::Launch, vhost};
 /// The password of every user of a [`World`].
 pub const PASSWORD: &str = "correct horse battery staple";
 
-const TOKEN_TTL: Duration = Duration::from_secs(3600);
+const TOKEN_TTL: Duration = Duration::from_hours(1);
 
 /// A database, a virtual host, a bucket and a signing key: all that a test's functions share with nobody else.
 pub struct World {

@@ -10,7 +10,7 @@ fn main() -> std::process::ExitCode {
         let objects = Objects::new(&settings.objects);
         let worker = Worker::new(store, objects, &settings.queue, &settings.worker, shutdown.clone());
         let health = service::http::wrap(axum::Router::new(), "convert");
-        let (_, served) = tokio::join!(worker.run(), service::serve::run(health, &settings.service.serve, shutdown));
+        let ((), served) = tokio::join!(worker.run(), service::serve::run(health, &settings.service.serve, shutdown));
         served
     })
 }

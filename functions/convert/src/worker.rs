@@ -145,7 +145,7 @@ impl Worker {
         match finished {
             Finished::As(state) => metrics::job_entered(state.as_str()),
             Finished::Fenced => {
-                tracing::info!(job_id = %lease.job, attempt = lease.attempt, "fenced: the job is no longer this worker's")
+                tracing::info!(job_id = %lease.job, attempt = lease.attempt, "fenced: the job is no longer this worker's");
             }
         }
         Ok(finished)

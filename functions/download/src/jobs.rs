@@ -63,7 +63,8 @@ pub(crate) async fn list(
     let now = Utc::now();
     let next = page.next.map(|key| next_page(key, query.status.as_deref(), limit));
     let jobs: Vec<_> = page.jobs.iter().map(|job| view::job(job, now)).collect();
-    let mut answer = Json(json!({ "jobs": jobs, "next": next })).into_response();
+    let no_cache = [(header::CACHE_CONTROL, "private, no-cache")];
+    let mut answer = (no_cache, Json(json!({ "jobs": jobs, "next": next }))).into_response();
     if let Some(next) = next {
         let link = format!("<{next}>; rel=\"next\"").parse().map_err(Problem::internal)?;
         answer.headers_mut().insert(header::LINK, link);

@@ -16,7 +16,7 @@ use objects::{ObjectKey, Objects};
 use service::{Problem, metrics};
 use store::{Audio, Job};
 
-use crate::{disposition::attachment, view::hex};
+use crate::disposition::attachment;
 
 /// Answers with the audio of a job that is done.
 pub(crate) async fn audio(
@@ -27,8 +27,9 @@ pub(crate) async fn audio(
     request: &HeaderMap,
 ) -> Result<Response, Problem> {
     let length = u64::try_from(audio.bytes).unwrap_or(0);
-    let etag: ETag =
-        format!("\"{}\"", hex(&audio.sha256)).parse().map_err(|_| Problem::internal(anyhow::anyhow!("no etag")))?;
+    let etag: ETag = format!("\"{}\"", hex::encode(&audio.sha256))
+        .parse()
+        .map_err(|_| Problem::internal(anyhow::anyhow!("no etag")))?;
     let mut answer = about(job, audio, &etag);
     if request.typed_get::<IfNoneMatch>().is_some_and(|known| !known.precondition_passes(&etag)) {
         answer.remove(header::CONTENT_TYPE);
@@ -116,12 +117,12 @@ async fn body(
     let whole = span.is_none();
     let stored = match objects.get(key, span).await {
         Err(error @ objects::Error::Missing(_)) => {
-            return Err(damaged(job, anyhow::Error::from(error)));
+            return Err(damaged(job, &anyhow::Error::from(error)));
         }
         other => other?,
     };
     if stored.length != sent {
-        return Err(damaged(job, anyhow::anyhow!("the object store has {} bytes instead of {sent}", stored.length)));
+        return Err(damaged(job, &anyhow::anyhow!("the object store has {} bytes instead of {sent}", stored.length)));
     }
     let pieces = stored.into_stream();
     Ok(if whole { Body::from_stream(verified(pieces, audio.sha256.clone())) } else { Body::from_stream(pieces) })
@@ -155,7 +156,7 @@ fn corrupt() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the stored audio is damaged")
 }
 
-fn damaged(job: &Job, cause: anyhow::Error) -> Problem {
+fn damaged(job: &Job, cause: &anyhow::Error) -> Problem {
     tracing::error!(job_id = %job.id, error = format!("{cause:#}"), "the audio of a finished job is missing or damaged");
     let detail =
         "The audio was made, but the object store has lost or damaged it. Upload the video again, or ask the operator.";

@@ -36,11 +36,11 @@ pub(crate) fn job(job: &Job, now: DateTime<Utc>) -> Value {
         "input": {
             "name": job.source.name,
             "bytes": job.source.bytes,
-            "sha256": hex(&job.source.sha256),
+            "sha256": hex::encode(&job.source.sha256),
         },
         "output": job.audio.as_ref().map(|audio| json!({
             "bytes": audio.bytes,
-            "sha256": hex(&audio.sha256),
+            "sha256": hex::encode(&audio.sha256),
             "duration_s": audio.seconds,
             "warning": audio.warning,
         })),
@@ -82,9 +82,4 @@ fn eta(job: &Job, now: DateTime<Utc>) -> Option<f64> {
     let part = progress(job).filter(|part| *part > 0.0 && job.state == State::Running)?;
     let spent = (now - job.started_at?).as_seconds_f64().max(0.0);
     Some(spent * (1.0 - part) / part)
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -40,7 +40,7 @@ impl Form {
         while let Some(field) = self.parts.next_field().await.map_err(|error| broken(&error))? {
             self.count += 1;
             if self.count > MAX_PARTS {
-                return Err(bad_form(format!("the form has more than {MAX_PARTS} parts")));
+                return Err(bad_form(&format!("the form has more than {MAX_PARTS} parts")));
             }
             if field.file_name().is_some() {
                 return Ok(Some(field));
@@ -56,12 +56,12 @@ impl Form {
         while let Some(piece) = field.chunk().await.map_err(|error| broken(&error))? {
             value.extend_from_slice(&piece);
             if value.len() as u64 > MAX_OPTION_BYTES {
-                return Err(bad_form(format!(
+                return Err(bad_form(&format!(
                     "the field `{name}` is longer than {MAX_OPTION_BYTES} bytes; send the video as a file"
                 )));
             }
         }
-        let value = String::from_utf8(value).map_err(|_| bad_form(format!("the field `{name}` is not UTF-8")))?;
+        let value = String::from_utf8(value).map_err(|_| bad_form(&format!("the field `{name}` is not UTF-8")))?;
         self.options.set(&name, &value).map_err(|error| invalid_option(&error))
     }
 }
@@ -106,7 +106,7 @@ pub(crate) fn broken(error: &multer::Error) -> Problem {
             "The upload ended early; nothing was kept. Send it again.",
         )
         .retryable(true),
-        other => bad_form(other.to_string()),
+        other => bad_form(&other.to_string()),
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn invalid_option(error: &options::Invalid) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_option", format!("{error}."))
 }
 
-fn bad_form(what: String) -> Problem {
+fn bad_form(what: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed_form", format!("This is not a form that can be read: {what}."))
 }
 

@@ -223,7 +223,7 @@ impl Sniffer {
         if self.head.len() == SNIFF_BYTES { self.end() } else { Ok(()) }
     }
 
-    /// Box types that begin an ISO file, or a QuickTime one older than `ftyp`.
+    /// Box types that begin an ISO file, or a `QuickTime` one older than `ftyp`.
     fn end(&self) -> Result<(), Problem> {
         match self.head.get(4..SNIFF_BYTES) {
             Some(b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip" | b"pnot") => Ok(()),

@@ -47,7 +47,7 @@ async fn with_the_broker_away_a_video_is_accepted_and_left_to_the_sweep() {
     let response = upload.multipart(form(mp4(1000))).send().await.expect("an answer");
     assert_eq!(response.status(), 202);
     let accepted = fid(&response.json::<Value>().await.expect("JSON"));
-    let swept = world.store.sweep(uuid::Uuid::new_v4(), Duration::from_secs(60), 3).await.expect("an answer");
+    let swept = world.store.sweep(uuid::Uuid::new_v4(), Duration::from_mins(1), 3).await.expect("an answer");
     assert_eq!(swept.expect("swept without waiting").lease.job, accepted);
 }
 

@@ -1,5 +1,5 @@
 //! A store on a database of its own, with a user and jobs.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use sqlx::PgPool;
 use store::{Audio, Begun, Claim, Job, NewJob, Received, Store};
 use uuid::Uuid;
 
-pub const LEASE: Duration = Duration::from_secs(60);
+pub const LEASE: Duration = Duration::from_mins(1);
 pub const OVER: Duration = Duration::ZERO;
-pub const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const WEEK: Duration = Duration::from_hours(168);
 pub const MAX_ATTEMPTS: u32 = 3;
 
 pub struct Fixture {

@@ -1,5 +1,5 @@
 //! A world with jobs in it, and the worker as a process of its own.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use std::{path::Path, time::Duration};
 
@@ -52,7 +52,7 @@ impl Fixture {
             sha256: [0; 32],
             options,
             traceparent: None,
-            retention: Duration::from_secs(3600),
+            retention: Duration::from_hours(1),
         };
         self.world.store.accept(id, &received).await.expect("an answer").expect("accepted");
         id

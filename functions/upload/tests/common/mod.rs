@@ -1,5 +1,5 @@
 //! A world with the function as a process of its own, and a client.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use std::time::Duration;
 
