@@ -1,3 +1,5 @@
+use std::mem;
+
 use aws_sdk_s3::{
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart},
@@ -24,9 +26,10 @@ pub struct Writer {
     hold_head: bool,
     head: Option<BytesMut>,
     filling: BytesMut,
+    spare: Option<BytesMut>,
     upload: Option<String>,
     sent: i32,
-    on_its_way: JoinSet<Result<CompletedPart, Error>>,
+    on_its_way: JoinSet<Result<(CompletedPart, Bytes), Error>>,
     parts: Vec<CompletedPart>,
 }
 
@@ -48,6 +51,7 @@ impl Objects {
             hold_head,
             head: None,
             filling: BytesMut::new(),
+            spare: None,
             upload: None,
             sent: 0,
             on_its_way: JoinSet::new(),
@@ -81,7 +85,9 @@ impl Writer {
         while !bytes.is_empty() {
             let size = self.part_size();
             let (now, later) = bytes.split_at(bytes.len().min(size - self.filling.len()));
-            self.filling.reserve(if self.filling.is_empty() && self.sent > 0 { size } else { now.len() });
+            // Small objects get small buffers; beyond a quarter of a part, the whole part is certain enough.
+            let quarter = self.filling.len() + now.len() > size / 4;
+            self.filling.reserve(if quarter { size - self.filling.len() } else { now.len() });
             self.filling.extend_from_slice(now);
             bytes = later;
             if self.filling.len() == size {
@@ -144,13 +150,15 @@ impl Writer {
     }
 
     async fn part_is_full(&mut self) -> Result<(), Error> {
-        let full = self.filling.split();
+        let full = mem::take(&mut self.filling);
         if self.hold_head && self.head.is_none() {
             self.head = Some(full);
             self.sent = 1;
             return Ok(());
         }
-        self.send_part(full.freeze()).await
+        self.send_part(full.freeze()).await?;
+        self.filling = self.spare.take().unwrap_or_default();
+        Ok(())
     }
 
     async fn send_part(&mut self, part: Bytes) -> Result<(), Error> {
@@ -171,7 +179,13 @@ impl Writer {
     /// Waits until no part is on its way.
     async fn settle(&mut self) -> Result<(), Error> {
         while let Some(sent) = self.on_its_way.join_next().await {
-            self.parts.push(sent.map_err(|error| Error::Unavailable(error.into()))??);
+            let (part, bytes) = sent.map_err(|error| Error::Unavailable(error.into()))??;
+            self.parts.push(part);
+            // Two buffers taking turns: allocators are slow to give large ones back.
+            self.spare = bytes.try_into_mut().ok().map(|mut buffer| {
+                buffer.clear();
+                buffer
+            });
         }
         Ok(())
     }
@@ -213,8 +227,9 @@ async fn send(
     upload: String,
     number: i32,
     part: Bytes,
-) -> Result<CompletedPart, Error> {
+) -> Result<(CompletedPart, Bytes), Error> {
     let request = objects.client.upload_part().bucket(&objects.bucket).key(key.to_string()).upload_id(upload);
-    let sent = request.part_number(number).body(ByteStream::from(part)).send().await.map_err(classify)?;
-    Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag().map(str::to_owned)).build())
+    let sent = request.part_number(number).body(ByteStream::from(part.clone())).send().await.map_err(classify)?;
+    let completed = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag().map(str::to_owned)).build();
+    Ok((completed, part))
 }
