@@ -23,6 +23,14 @@ pub use pcm::Pcm;
 pub use servers::{OwnStack, SHARED, own_stack, scratch_dir, stack};
 pub use world::{PASSWORD, Person, World, world};
 
+/// A port of 127.0.0.1 that nothing listens on.
+///
+/// # Panics
+/// There is none.
+pub fn free_port() -> u16 {
+    stack::free_port().expect("a port is free")
+}
+
 /// A name that nothing else in the run has: letters and digits, starting with a letter, lower case.
 fn unique(kind: &str) -> String {
     format!("{kind}{}", uuid::Uuid::new_v4().simple())
