@@ -1,6 +1,7 @@
 //! `video-converter run`: the four functions in one process, on a private PostgreSQL, RabbitMQ and S3.
 
 use std::{
+    convert::Infallible,
     fs,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
@@ -27,6 +28,7 @@ use crate::{accounts, clean::Janitor};
 
 const CLEAN_EVERY: Duration = Duration::from_mins(1);
 const COUNT_EVERY: Duration = Duration::from_secs(5);
+const LOOK_AFTER_SERVERS: Duration = Duration::from_secs(1);
 
 /// What `run` reads from its environment; the stores' addresses it makes itself.
 #[derive(Args)]
@@ -136,7 +138,10 @@ async fn serve(
     let routes = login::router().merge(upload::router()).merge(download::router()).with_state(state);
     let router = service::http::wrap(routes, "video-converter");
     announce(settings, &account, metrics);
-    let served = service::serve::on(listener, router, &settings.service.serve, shutdown.clone()).await;
+    let served = tokio::select! {
+        served = service::serve::on(listener, router, &settings.service.serve, shutdown.clone()) => served,
+        never = revive(stack) => match never {},
+    };
     // Whatever ended the serving, nothing may go on without it; a second request would cut off what is in hand.
     if !shutdown.is_requested() {
         shutdown.request();
@@ -200,6 +205,20 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         fs::rename(&half, path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A server that dies is started again; until then jobs wait, or are swept.
+async fn revive(stack: &Stack) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK_AFTER_SERVERS).await;
+        match stack.revive().await {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!("a server had died and was started again"),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "a server died and cannot be started again; trying on");
+            }
+        }
+    }
 }
 
 async fn clean_up(janitor: Janitor, shutdown: Shutdown) {

@@ -74,3 +74,41 @@ async fn killed_in_the_middle_of_a_conversion_a_new_start_finishes_the_job_once(
     second.terminate();
     assert!(second.wait(PATIENCE).await.success(), "{}", second.log());
 }
+
+#[tokio::test]
+async fn a_broker_that_is_killed_during_uploads_costs_no_job_and_comes_back() {
+    let data = scratch_dir();
+    let system = start(data.path()).await;
+    let token = log_in(&system).await;
+    let clip = clips::tone(1, 440);
+    let mut accepted = Vec::new();
+    for n in 0..12 {
+        if n == 4 {
+            kill_broker(data.path());
+        }
+        accepted.push(upload(&system, &token, &clip).await);
+    }
+    eventually(PATIENCE, async || system.log().contains("was started again").then_some(())).await;
+    accepted.push(upload(&system, &token, &clip).await);
+    for fid in &accepted {
+        let done = eventually(PATIENCE, async || {
+            let job: Value = get(&system, &token, &format!("/jobs/{fid}")).await.json().await.expect("JSON");
+            (job["status"] == "done").then_some(job)
+        });
+        assert_eq!(done.await["attempts"], 1);
+    }
+}
+
+/// SIGKILL for the Erlang VM whose home is in this folder.
+fn kill_broker(data: &Path) {
+    let home = data.join("rabbitmq").display().to_string();
+    let is_broker = |pid: &String| {
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command.contains("beam") && command.contains(&home)
+    };
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+    let mut pids = processes.map(|process| process.file_name().to_string_lossy().into_owned());
+    let pid = pids.find(is_broker).expect("there is a broker to kill");
+    let killed = std::process::Command::new("bash").args(["-c", &format!("kill -KILL {pid}")]).status();
+    assert!(killed.expect("bash runs").success());
+}

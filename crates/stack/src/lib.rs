@@ -113,6 +113,13 @@ impl Stack {
         keeper::run(async move { postgres.lock().await.launch().await }).await
     }
 
+    /// Starts again, on the same ports and data, whichever server has died by itself; `true` if one had.
+    pub async fn revive(&self) -> Result<bool> {
+        let (postgres, rabbitmq) = (self.postgres.clone(), self.rabbitmq.clone());
+        keeper::run(async move { Ok(postgres.lock().await.revive().await? | rabbitmq.lock().await.revive().await?) })
+            .await
+    }
+
     /// Ends the servers in order, each within a bound after which it is killed.
     pub async fn stop(self) -> Result<()> {
         let (postgres, rabbitmq) = (self.postgres.clone(), self.rabbitmq.clone());

@@ -51,6 +51,18 @@ impl Postgres {
         Ok(())
     }
 
+    /// Starts the server again if it died; one that was killed on purpose stays dead.
+    pub(crate) async fn revive(&mut self) -> Result<bool> {
+        let ended = match &mut self.process {
+            Some(process) => process.has_ended()?,
+            None => false,
+        };
+        if ended {
+            self.launch().await?;
+        }
+        Ok(ended)
+    }
+
     /// SIGKILL for the server and for each of its sessions, as the kernel's out-of-memory killer would.
     pub(crate) async fn kill(&mut self) -> Result<()> {
         let Some(mut process) = self.process.take() else {

@@ -40,6 +40,11 @@ impl Process {
         self.identity.pid()
     }
 
+    /// Whether it died without being asked to.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Returns when `ready`, given what the process has written, says so. An early exit or too long a wait is an error
     /// with the end of the log.
     pub(crate) async fn until(&mut self, patience: Duration, ready: impl Fn(&Path) -> bool + Send) -> Result<()> {

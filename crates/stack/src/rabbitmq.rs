@@ -86,6 +86,18 @@ impl Rabbitmq {
         Ok(())
     }
 
+    /// Starts the node again if it died; one that was killed on purpose stays dead.
+    pub(crate) async fn revive(&mut self) -> Result<bool> {
+        let ended = match &mut self.broker {
+            Some(broker) => broker.has_ended()?,
+            None => false,
+        };
+        if ended {
+            self.launch().await?;
+        }
+        Ok(ended)
+    }
+
     /// SIGKILL for the Erlang VM, and so for everything in it.
     pub(crate) async fn kill(&mut self) -> Result<()> {
         match self.broker.take() {

@@ -35,7 +35,7 @@ pub(crate) async fn audio(
         answer.remove(header::CONTENT_TYPE);
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
-    let span = match wanted(request, &etag, length) {
+    let span = match wanted(method, request, &etag, length) {
         Wanted::All => None,
         Wanted::Part(span) => Some(span),
         Wanted::Nothing => return Err(unsatisfiable(length)),
@@ -77,18 +77,26 @@ enum Wanted {
     Nothing,
 }
 
-/// One range is honoured; several at once are answered with the whole, as RFC 9110, 14.2 allows.
-fn wanted(request: &HeaderMap, etag: &ETag, length: u64) -> Wanted {
+/// One range of a GET is honoured; several at once are answered with the whole, as RFC 9110, 14.2 allows.
+fn wanted(method: &Method, request: &HeaderMap, etag: &ETag, length: u64) -> Wanted {
     let stale = request.typed_get::<IfRange>().is_some_and(|known| known.is_modified(Some(etag), None));
-    let Some(range) = request.typed_get::<Range>().filter(|_| !stale) else {
+    let Some(range) = request.typed_get::<Range>().filter(|_| method == Method::GET && !stale) else {
         return Wanted::All;
     };
+    if suffix(request).is_some_and(|suffix| suffix >= length && length > 0) {
+        return Wanted::All;
+    }
     let spans: Vec<_> = range.satisfiable_ranges(length).filter_map(|bounds| span(bounds, length)).collect();
     match spans.as_slice() {
         [] => Wanted::Nothing,
         [one] => Wanted::Part(one.clone()),
         _ => Wanted::All,
     }
+}
+
+/// N of `bytes=-N`: `headers` takes one longer than the audio for unsatisfiable, RFC 9110, 14.1.2 for all of it.
+fn suffix(request: &HeaderMap) -> Option<u64> {
+    request.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=-")?.trim().parse().ok()
 }
 
 fn span((first, last): (std::ops::Bound<u64>, std::ops::Bound<u64>), length: u64) -> Option<Span<u64>> {

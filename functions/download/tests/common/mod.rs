@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use chrono::{DateTime, Utc};
 use objects::ObjectKey;
 use reqwest::{Client, RequestBuilder, Response, redirect::Policy};
 use serde_json::Value;
 use sqlx::PgPool;
 use store::{Audio, Begun, Claim, Finished, Job, JobError, NewJob, Received, State};
 use testkit::{
-    Person, World,
+    Person, World, eventually,
     process::{Function, Launch},
     world,
 };
@@ -52,6 +53,10 @@ impl Fixture {
         self.client.post(self.url(path)).bearer_auth(&self.me.token)
     }
 
+    pub fn delete(&self, path: &str) -> RequestBuilder {
+        self.client.delete(self.url(path)).bearer_auth(&self.me.token)
+    }
+
     pub async fn download(&self, fid: Uuid) -> Response {
         send(self.get(&format!("/download?fid={fid}"))).await
     }
@@ -60,9 +65,15 @@ impl Fixture {
         self.queued_as("my talk.mp4").await
     }
 
-    pub async fn queued_as(&self, name: &str) -> Job {
+    /// An upload that has begun, of which its owner does not know yet.
+    pub async fn receiving(&self) -> Uuid {
         let new = NewJob { id: Uuid::new_v4(), user_id: self.me.id, idempotency_key: None, limit: 1000 };
         assert!(matches!(self.world.store.begin(&new).await, Ok(Begun::New)));
+        new.id
+    }
+
+    pub async fn queued_as(&self, name: &str) -> Job {
+        let id = self.receiving().await;
         let received = Received {
             name: name.into(),
             bytes: 1000,
@@ -71,7 +82,7 @@ impl Fixture {
             traceparent: None,
             retention: Duration::from_hours(1),
         };
-        self.world.store.accept(new.id, &received).await.expect("an answer").expect("accepted")
+        self.world.store.accept(id, &received).await.expect("an answer").expect("accepted")
     }
 
     pub async fn claim(&self, job: Uuid) -> Claim {
@@ -79,12 +90,17 @@ impl Fixture {
         self.world.store.claim(job, Uuid::new_v4(), lease, 3).await.expect("an answer").expect("a claim")
     }
 
+    /// Puts these bytes where the audio of a job's first attempt is.
+    pub async fn store_audio(&self, job: Uuid, bytes: &[u8]) {
+        let mut writer = self.world.objects().writer(ObjectKey::Audio { job, attempt: 1 });
+        writer.write(bytes).await.expect("written");
+        writer.finish().await.expect("stored");
+    }
+
     /// Stores the audio and says so.
     pub async fn finish(&self, job: Uuid, bytes: &[u8]) {
         let claim = self.claim(job).await;
-        let mut writer = self.world.objects().writer(ObjectKey::Audio { job, attempt: claim.lease.attempt });
-        writer.write(bytes).await.expect("written");
-        writer.finish().await.expect("stored");
+        self.store_audio(job, bytes).await;
         let audio = Audio {
             attempt: claim.lease.attempt,
             bytes: i64::try_from(bytes.len()).expect("small"),
@@ -97,8 +113,12 @@ impl Fixture {
     }
 
     pub async fn done(&self) -> Uuid {
+        self.done_with(AUDIO).await
+    }
+
+    pub async fn done_with(&self, bytes: &[u8]) -> Uuid {
         let id = self.queued().await.id;
-        self.finish(id, AUDIO).await;
+        self.finish(id, bytes).await;
         id
     }
 
@@ -117,10 +137,32 @@ impl Fixture {
     }
 
     pub async fn expire(&self, id: Uuid) {
-        let sql = PgPool::connect(self.world.database.url()).await.expect("a database");
         let update = sqlx::query("update jobs set expires_at = now() - interval '1 s' where id = $1");
-        update.bind(id).execute(&sql).await.expect("updated");
+        update.bind(id).execute(&self.sql().await).await.expect("updated");
     }
+
+    pub async fn sql(&self) -> PgPool {
+        PgPool::connect(self.world.database.url()).await.expect("a database")
+    }
+
+    /// Sends the request, makes sure that the function has looked at the job and waits, and only then does `then`.
+    pub async fn while_waiting(&self, request: RequestBuilder, then: impl Future<Output = ()>) -> Response {
+        let sql = self.sql().await;
+        let sent: DateTime<Utc> = sqlx::query_scalar("select clock_timestamp()").fetch_one(&sql).await.expect("a time");
+        let waiting = tokio::spawn(send(request));
+        eventually(PATIENCE, async || looked_since(&sql, sent).await.then_some(())).await;
+        assert!(!waiting.is_finished(), "it does not wait");
+        then.await;
+        waiting.await.expect("no panic")
+    }
+}
+
+/// Nothing else in a test looks for one job in this way.
+async fn looked_since(sql: &PgPool, moment: DateTime<Utc>) -> bool {
+    let looked =
+        "select exists (select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+        and query like '%from jobs where id = $1 and user_id = $2 and state%' and query_start > $1)";
+    sqlx::query_scalar(looked).bind(moment).fetch_one(sql).await.expect("the statistics")
 }
 
 pub async fn send(request: RequestBuilder) -> Response {
@@ -129,6 +171,10 @@ pub async fn send(request: RequestBuilder) -> Response {
 
 pub fn header<'a>(response: &'a Response, name: &str) -> &'a str {
     response.headers().get(name).map_or("", |value| value.to_str().expect("ASCII"))
+}
+
+pub fn download(fid: Uuid) -> String {
+    format!("/download?fid={fid}")
 }
 
 /// The problem's status and code, with everything that each problem must have checked.
