@@ -82,6 +82,7 @@ async fn the_list_has_my_jobs_newest_first_page_by_page() {
     let mut mine = Vec::new();
     for _ in 0..5 {
         mine.push(f.queued().await.id.to_string());
+        f.cancelled().await;
     }
     mine.reverse();
     let (mut seen, mut path) = (Vec::new(), "/jobs?limit=2&status=queued".to_owned());

@@ -100,7 +100,7 @@ impl Fixture {
     /// Stores the audio and says so.
     pub async fn finish(&self, job: Uuid, bytes: &[u8]) {
         let claim = self.claim(job).await;
-        self.store_audio(job, bytes).await;
+        Box::pin(self.store_audio(job, bytes)).await;
         let audio = Audio {
             attempt: claim.lease.attempt,
             bytes: i64::try_from(bytes.len()).expect("small"),
